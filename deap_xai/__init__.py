@@ -1,0 +1,38 @@
+"""Explain image classifiers by evolving which superpixels to keep, with DEAP.
+
+>>> import deap_xai as dx
+>>> explainer = dx.Explainer("demo", budget=100)
+
+Public names load when they are first used, so that ``import deap_xai`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deap_xai.backends import Backend
+    from deap_xai.explainer import Explainer
+    from deap_xai.explanation import Explanation
+    from deap_xai.images import load_image
+
+__version__ = "0.1.0"
+__all__ = ["Backend", "Explainer", "Explanation", "load_image"]
+
+_HOMES = {
+    "Backend": "backends",
+    "Explainer": "explainer",
+    "Explanation": "explanation",
+    "load_image": "images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deap_xai' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"deap_xai.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,75 @@
+"""The registry of algorithms, and what their loops share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deap import tools
+
+from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.registry import registry
+
+__all__ = ["algorithms", "evaluate", "generations", "new_logbook", "record"]
+
+STALLED = 50
+"""Generations without a single new mask after which an unlimited run has converged."""
+
+algorithms = registry("algorithm")
+
+
+def generations(toolbox: Any, ngen: int | None) -> Iterator[int]:
+    """Count generations from 1: up to ``ngen``, or until the budget ends or nothing new comes.
+
+    Raises
+    ------
+    SettingError
+        If neither ``ngen`` nor a budget would ever end the run.
+    """
+    budget = toolbox.evaluator.budget
+    if ngen is None and not budget.limited:
+        raise SettingError("this run would never end; give ngen, or the evaluator a budget")
+    gen, stalled, before = 0, 0, budget.spent
+    while (gen < ngen) if ngen is not None else stalled < STALLED:
+        if not budget.allowed(1):
+            return
+        gen += 1
+        yield gen
+        stalled = stalled + 1 if budget.spent == before else 0
+        before = budget.spent
+
+
+def evaluate(individuals: Sequence[Any], toolbox: Any) -> tuple[list[Any], int]:
+    """Evaluate those without a valid fitness, in one batch.
+
+    Returns
+    -------
+    The individuals that have a fitness now, and how many were evaluated. When the budget ends
+    amid the batch, those that it no longer covered are missing.
+    """
+    invalid = [individual for individual in individuals if not individual.fitness.valid]
+    try:
+        values = toolbox.map(toolbox.evaluate, invalid)
+    except BudgetExhausted:
+        return [i for i in individuals if i.fitness.valid], 0
+    for individual, fitness in zip(invalid, values, strict=True):
+        individual.fitness.values = fitness
+    return list(individuals), len(invalid)
+
+
+def new_logbook(stats: Any) -> Any:
+    """DEAP's logbook with the columns that its own algorithms use."""
+    logbook = tools.Logbook()
+    logbook.header = ["gen", "nevals", *(stats.fields if stats else [])]
+    return logbook
+
+
+def record(
+    logbook: Any, stats: Any, halloffame: Any, population: Sequence[Any], verbose: bool, **row: int
+) -> None:
+    """Write one generation into the hall of fame and the logbook."""
+    if halloffame is not None:
+        halloffame.update(population)
+    logbook.record(**row, **(stats.compile(population) if stats else {}))
+    if verbose:
+        print(logbook.stream)  # noqa: T201  # as DEAP's algorithms do

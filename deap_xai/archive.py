@@ -1,0 +1,145 @@
+"""Every distinct mask that was evaluated, in order: all that an explanation knows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deap_xai.typing import Mask, Masks, Probabilities
+
+__all__ = ["Archive", "FrontPoint", "best_within", "front", "front_quality"]
+
+
+class Archive:
+    """Masks and the target's probabilities, in the order evaluated.
+
+    Attributes
+    ----------
+    masks
+        (N, S), bool, all distinct.
+    probabilities
+        (N,), float32, 0..1: of the target class under each mask.
+
+    Examples
+    --------
+    >>> archive = Archive(np.array([[1, 1], [0, 1]], bool), np.array([0.9, 0.4], np.float32))
+    >>> len(archive), archive.find(np.array([False, True]))
+    (2, 1)
+    >>> archive.find(np.array([True, False])) is None
+    True
+    """
+
+    def __init__(self, masks: Masks, probabilities: Probabilities) -> None:
+        self._masks = np.asarray(masks, dtype=bool)
+        self._probabilities = np.asarray(probabilities, dtype=np.float32)
+        self._length = len(self._masks)
+        self._index = {mask.tobytes(): i for i, mask in enumerate(self._masks)}
+
+    @classmethod
+    def empty(cls, n_segments: int) -> Archive:
+        """An archive with no mask yet, for masks of ``n_segments`` superpixels."""
+        return cls(np.zeros((0, n_segments), bool), np.zeros(0, np.float32))
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def masks(self) -> Masks:
+        """All masks, (N, S)."""
+        return self._masks[: self._length]
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """The target's probability under each mask, (N,)."""
+        return self._probabilities[: self._length]
+
+    def find(self, mask: Mask) -> int | None:
+        """Where a mask stands in the archive, or None."""
+        return self._index.get(mask.tobytes())
+
+    def add(self, masks: Masks, probabilities: Probabilities) -> None:
+        """Append masks that aren't in it yet."""
+        end = self._length + len(masks)
+        if end > len(self._masks):
+            # Doubling keeps the cost of each mask constant however many there are.
+            room = max(end, 2 * len(self._masks)) - len(self._masks)
+            self._masks = np.pad(self._masks, ((0, room), (0, 0)))
+            self._probabilities = np.pad(self._probabilities, (0, room))
+        self._masks[self._length : end] = masks
+        self._probabilities[self._length : end] = probabilities
+        for offset, mask in enumerate(masks):
+            self._index[mask.tobytes()] = self._length + offset
+        self._length = end
+
+
+class FrontPoint:
+    """A mask that no other beats in both probability and size.
+
+    Attributes
+    ----------
+    mask
+        (S,), bool.
+    probability
+        Of the target, 0..1.
+    size
+        Number of superpixels kept.
+    """
+
+    __slots__ = ("mask", "probability", "size")
+
+    def __init__(self, mask: Mask, probability: float) -> None:
+        self.mask = mask
+        self.probability = float(probability)
+        self.size = int(mask.sum())
+
+    def __repr__(self) -> str:
+        return f"FrontPoint(size={self.size}, probability={self.probability:.3f})"
+
+
+def front(archive: Archive) -> list[FrontPoint]:
+    """The archive's non-dominated masks over probability and size, from small to large.
+
+    The empty mask is left out: it explains nothing.
+
+    Examples
+    --------
+    >>> masks = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [1, 1, 0]], bool)
+    >>> front(Archive(masks, np.array([0.8, 0.5, 0.6, 0.9], np.float32)))
+    [FrontPoint(size=1, probability=0.600), FrontPoint(size=2, probability=0.900)]
+    """
+    masks, probabilities = archive.masks, archive.probabilities
+    sizes = masks.sum(axis=1)
+    points: list[FrontPoint] = []
+    for index in np.lexsort((-probabilities, sizes)):
+        best = points[-1].probability if points else -1.0
+        if sizes[index] and probabilities[index] > best:
+            points.append(FrontPoint(masks[index].copy(), probabilities[index]))
+    return points
+
+
+def best_within(archive: Archive) -> Probabilities:
+    """The best probability among masks that keep at most k superpixels, for k = 1..S: (S,).
+
+    Examples
+    --------
+    >>> masks = np.array([[0, 0], [1, 1], [1, 0]], bool)
+    >>> best_within(Archive(masks, np.array([0.1, 0.8, 0.3], np.float32)))
+    array([0.3, 0.8], dtype=float32)
+    """
+    n_segments = archive.masks.shape[1]
+    best = np.zeros(n_segments + 1, np.float32)
+    np.maximum.at(best, archive.masks.sum(axis=1), archive.probabilities)
+    return np.maximum.accumulate(best)[1:]
+
+
+def front_quality(archive: Archive) -> float:
+    """Mean over k = 1..S of the best probability within k superpixels: 0..1, higher is better.
+
+    It is the area under the front of probability against size, with size as a share of S.
+
+    Examples
+    --------
+    >>> masks = np.array([[1, 1], [1, 0]], bool)
+    >>> round(front_quality(Archive(masks, np.array([0.8, 0.4], np.float32))), 2)
+    0.6
+    """
+    return float(best_within(archive).mean())

@@ -1,0 +1,87 @@
+"""The one protocol behind which every classifier stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_xai.masking import MaskedView
+from deap_xai.typing import Image, Masks, Probabilities, View, Views
+
+__all__ = ["Backend"]
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Backend(ABC):
+    """A classifier: uint8 RGB images in, a table of probabilities out.
+
+    One method is required, :meth:`predict`. A backend that knows how its model wants an image
+    overrides :meth:`view`; one that can draw masked views where the model lives overrides
+    :meth:`predict_masked`, so that only bits travel.
+
+    Attributes
+    ----------
+    name
+        What messages and saved settings call the model.
+    class_names
+        A name for each class, or None.
+    batch_size
+        Number of views that go through the model at once. Halves when memory runs out.
+
+    Examples
+    --------
+    >>> class Redness(Backend):
+    ...     class_names = ("red", "other")
+    ...     def predict(self, images):
+    ...         red = images[..., 0].mean(axis=(1, 2)) / 255
+    ...         return np.stack([red, 1 - red], axis=1)
+    >>> Redness().predict(np.zeros((2, 4, 4, 3), np.uint8)).tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
+    """
+
+    name: str = "model"
+    class_names: Sequence[str] | None = None
+    batch_size: int = 32
+
+    @abstractmethod
+    def predict(self, images: Views) -> Probabilities:
+        """Probabilities (N, C), 0..1, of images (N, h, w, 3), uint8."""
+
+    def view(self, image: Image) -> View:
+        """The image as the model takes it, before normalisation: uint8, (h, w, 3)."""
+        return image
+
+    def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
+        """Probabilities (N, C) of a view under masks (N, S): drawn, then predicted, in chunks."""
+        return self.in_chunks(lambda chunk: self.predict(masked_view.render(chunk)), masks)
+
+    def in_chunks(
+        self, predict: Callable[[NDArray[Any]], Probabilities], items: NDArray[Any]
+    ) -> Probabilities:
+        """Call ``predict`` on at most ``batch_size`` items at a time and join the answers.
+
+        When memory runs out the batch size halves and the run goes on.
+        """
+        answers: list[Probabilities] = []
+        start = 0
+        while start < len(items):
+            chunk = items[start : start + self.batch_size]
+            try:
+                answers.append(np.asarray(predict(chunk)))
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error) or len(chunk) == 1:
+                    raise
+                self.batch_size = len(chunk) // 2
+            else:
+                start += len(chunk)
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)

@@ -1,0 +1,60 @@
+"""Any Python function as a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deap_xai.backends.base import Backend
+from deap_xai.images import fit_image
+from deap_xai.typing import Image, Probabilities, View, Views
+
+__all__ = ["FunctionBackend"]
+
+
+class FunctionBackend(Backend):
+    """A function from uint8 RGB images (N, h, w, 3) to probabilities (N, C).
+
+    Parameters
+    ----------
+    function
+        The classifier: scikit-learn's ``predict_proba`` behind a reshape, a Keras model's
+        ``predict``, a request to a server.
+    size
+        What the function wants: an int for shorter side and centre crop, a pair (h, w) to
+        resize to; None gives it the image's own size.
+    class_names
+        A name for each class.
+    batch_size
+        The most images in one call of the function.
+
+    Examples
+    --------
+    >>> backend = FunctionBackend(lambda images: np.full((len(images), 2), 0.5), size=8)
+    >>> backend.view(np.zeros((30, 20, 3), np.uint8)).shape
+    (8, 8, 3)
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Views], ArrayLike],
+        *,
+        size: int | tuple[int, int] | None = None,
+        class_names: Sequence[str] | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        self.name = getattr(function, "__qualname__", type(function).__name__)
+        self.class_names = class_names
+        self.batch_size = batch_size
+        self._function = function
+        self._size = size
+
+    def view(self, image: Image) -> View:
+        """The image fitted to ``size``."""
+        return image if self._size is None else fit_image(image, self._size)
+
+    def predict(self, images: Views) -> Probabilities:
+        """What the function answers."""
+        return np.asarray(self._function(images))

@@ -1,0 +1,114 @@
+"""From what the user called a model to a backend."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deap_xai.backends.base import Backend
+from deap_xai.backends.function import FunctionBackend
+from deap_xai.errors import BackendError, SettingError
+from deap_xai.registry import parse_spec, registry
+
+__all__ = ["backends", "load_backend"]
+
+backends = registry("backend")
+"""Backends by name, beside torchvision's classifiers: ``"demo"`` and what plug-ins add."""
+
+
+def load_backend(model: Any, **options: Any) -> Backend:
+    """The backend for whatever the user calls a model.
+
+    Parameters
+    ----------
+    model
+        A :class:`Backend`, a ``torch.nn.Module``, a function from images to probabilities, the
+        name of one of torchvision's classifiers, a registered backend's name (``"demo"``), or
+        ``"package.module:attribute"`` naming any of these in Python code.
+    options
+        Passed on: ``weights``, ``device``, ``transform``, ``size``, ``class_names``,
+        ``batch_size``; which of them apply depends on the model.
+
+    Raises
+    ------
+    SettingError
+        If the model isn't any of these, or an option doesn't apply to it.
+    BackendError
+        If the model can't be loaded.
+
+    Examples
+    --------
+    >>> load_backend(lambda images: [[0.5, 0.5]] * len(images), size=32)  # doctest: +ELLIPSIS
+    <deap_xai.backends.function.FunctionBackend object at ...>
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if isinstance(model, str):
+        return _load_named(model, options)
+    if isinstance(model, Backend):
+        return _call(lambda: model, options, "a ready backend")
+    if _is_module(model):
+        from deap_xai.backends.torch_module import TorchBackend
+
+        return _call(TorchBackend, options, "a torch module", model)
+    if callable(model):
+        # A function runs where it runs; the device is for models that we move.
+        options.pop("device", None)
+        return _call(FunctionBackend, options, "a function", model)
+    raise SettingError(
+        f"model must be a name, a torch.nn.Module, a function or a Backend; "
+        f"got {type(model).__name__}"
+    )
+
+
+def _load_named(name: str, options: dict[str, Any]) -> Backend:
+    head, values = parse_spec(name) if "=" in name else (name, {})
+    if head in backends.names():
+        return _call(backends.get(head), {**options, **values}, f"the backend {head!r}")
+    module, colon, attribute = name.partition(":")
+    if colon and "=" not in name:
+        return load_backend(_import(module, attribute), **options)
+    from deap_xai.backends.torchvision_models import torchvision_backend, torchvision_names
+
+    if name in torchvision_names():
+        return _call(torchvision_backend, options, f"torchvision's {name}", name)
+    raise SettingError(_unknown(name, [*backends.names(), *torchvision_names()]))
+
+
+def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *args: Any) -> Backend:
+    known = inspect.signature(make).parameters
+    for key in options:
+        if key not in known:
+            raise SettingError(
+                f"{what} takes no option {key!r}; it takes: {', '.join(list(known)[len(args) :])}"
+            )
+    return make(*args, **options)
+
+
+def _import(module: str, attribute: str) -> Any:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)  # as `python -m` does, so that a user's own file is found
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BackendError(
+            f"can't import {module}:{attribute} ({error}); expected package.module:attribute "
+            "naming a torch module, a function or a Backend"
+        ) from error
+    finally:
+        sys.path.remove(folder)
+
+
+def _is_module(model: Any) -> bool:
+    torch = sys.modules.get("torch")  # without torch loaded, nothing can be a module of it
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"unknown model {name!r}{hint} (all names: deap-xai list models)"

@@ -1,0 +1,133 @@
+"""Torchvision's classifiers by name, with published weights or a file of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torchvision
+
+from deap_xai.backends.torch_module import TorchBackend
+from deap_xai.errors import BackendError
+
+__all__ = ["read_weights", "torchvision_backend", "torchvision_names"]
+
+
+def torchvision_names() -> list[str]:
+    """Names of torchvision's image classifiers.
+
+    Examples
+    --------
+    >>> "mobilenet_v2" in torchvision_names()
+    True
+    """
+    return [str(name) for name in torchvision.models.list_models(module=torchvision.models)]
+
+
+def torchvision_backend(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    class_names: Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+) -> TorchBackend:
+    """A torchvision classifier with the transform that its published weights come with.
+
+    Parameters
+    ----------
+    name
+        One of :func:`torchvision_names`.
+    weights
+        A ``.safetensors`` or ``.pth`` file with the model's state dict; the number of classes is
+        read off it. None takes torchvision's published weights, downloaded once.
+    class_names, device, batch_size
+        As for :class:`TorchBackend`. Without names, ImageNet's stand in where there are 1,000
+        classes.
+
+    Raises
+    ------
+    BackendError
+        If the weights can't be downloaded, read, or don't fit the model.
+    """
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    state = _published_state(name, published) if weights is None else read_weights(weights)
+    n_classes = len(next(reversed(state.values())))
+    module = torchvision.models.get_model(name, weights=None, **_options(name, n_classes))
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).split("\n", 2)[1].strip()
+        raise BackendError(
+            f"the weights in {weights} don't fit {name}: {reason} "
+            "Name the architecture that they were trained with"
+        ) from error
+    categories = published.meta["categories"]
+    if class_names is None and len(categories) == n_classes:
+        class_names = categories
+    backend = TorchBackend(
+        module,
+        transform=published.transforms(),
+        class_names=class_names,
+        device=device,
+        batch_size=batch_size,
+    )
+    backend.name = name
+    return backend
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """A state dict from a ``.safetensors`` file, or from a ``.pth`` or ``.pt`` file's tensors.
+
+    No code in the file is ever run.
+
+    Raises
+    ------
+    BackendError
+        If there is no such file or it can't be read safely.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BackendError(f"no weights file at {path}; check the path")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every reader has errors of its own for a bad file
+        raise BackendError(
+            f"can't read weights from {path}: expected .safetensors, or .pth holding nothing but "
+            f"tensors (a state dict). {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    for key in ("state_dict", "model"):
+        state = state.get(key, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise BackendError(f"{path} holds {type(state).__name__}, expected a state dict of tensors")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _published_state(name: str, published: Any) -> dict[str, torch.Tensor]:
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
+    try:
+        state: dict[str, torch.Tensor] = published.get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
+    except (URLError, OSError) as error:
+        raise BackendError(
+            f"can't download the weights of {name} ({error}). Fetch {published.url} elsewhere "
+            f"and place it at {file}; or give a file with --weights FILE (weights=… in Python); "
+            "or try it without a download: --model demo"
+        ) from error
+    return state
+
+
+def _options(name: str, n_classes: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"num_classes": n_classes}
+    if name in ("inception_v3", "googlenet"):
+        # Their auxiliary heads matter in training only, but the published files carry them.
+        options |= {"aux_logits": True, "init_weights": False, "transform_input": True}
+    return options

@@ -1,0 +1,120 @@
+"""What an honest explanation has to say beside its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_xai.errors import BudgetExhausted
+from deap_xai.fitness import Evaluator
+from deap_xai.masking import MaskedView, fill_view
+from deap_xai.typing import Mask
+
+__all__ = ["Checks", "check", "reserve"]
+
+FILLS = ("mean", "black", "grey", "blur")
+"""Fills under which a kept part is looked at again."""
+
+N_RANDOM = 10
+"""Random masks of the same size."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What was found out about a mask beside its probability; NaN or missing: not checked.
+
+    Attributes
+    ----------
+    rest
+        Probability of the target on what the mask hides, 0..1.
+    fills
+        Probability of the kept part under other fills, by the fill's name.
+    random
+        Probabilities of random masks of the same size, (R,).
+    dropped
+        Probability with each kept superpixel dropped, (S,); NaN where it isn't kept.
+    """
+
+    rest: float
+    fills: Mapping[str, float]
+    random: NDArray[np.float64]
+    dropped: NDArray[np.float64]
+
+    def minimal(self, mask: Mask, threshold: float) -> bool | None:
+        """Whether dropping any kept superpixel brings the probability under a threshold.
+
+        None when not all of them were tried. This is 1-minimality, as in the shrinking of
+        sufficient reasons (Ignatiev, Narodytska and Marques-Silva, AAAI 2019).
+        """
+        tried = self.dropped[mask]
+        if (tried >= threshold).any():
+            return False
+        return None if np.isnan(tried).any() else True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values; None where not checked."""
+        return {
+            "rest": _plain(self.rest),
+            "fills": {name: _plain(p) for name, p in self.fills.items()},
+            "random": [_plain(p) for p in self.random],
+            "dropped": [_plain(p) for p in self.dropped],
+        }
+
+
+def reserve(budget: int | None) -> int:
+    """How many model calls of a budget are kept for the checks: a fifth, 24 at most."""
+    return 0 if budget is None else min(24, budget // 5)
+
+
+def check(evaluator: Evaluator, mask: Mask, fill: str, rng: np.random.Generator) -> Checks:
+    """Check a mask as far as the evaluator's budget reaches.
+
+    The order is by what matters most: the rest, other fills, each kept superpixel dropped,
+    random masks of the same size.
+
+    Parameters
+    ----------
+    evaluator
+        Whose masks are checked; its archive grows.
+    mask
+        (S,), bool.
+    fill
+        Name of the evaluator's own fill, which isn't tried again.
+    rng
+        For the random masks.
+    """
+    rest = _ask(evaluator, ~mask[None])[0]
+    fills = {}
+    for name in FILLS:
+        if name != fill:
+            view, segments = evaluator.view, evaluator.segments
+            other = MaskedView(view, segments, fill_view(view, segments, name))
+            fills[name] = float(_ask(evaluator.under(name, other), mask[None])[0])
+    dropped = np.full(len(mask), np.nan)
+    kept = np.flatnonzero(mask)
+    without = np.repeat(mask[None], len(kept), axis=0)
+    without[np.arange(len(kept)), kept] = False
+    dropped[kept] = _ask(evaluator, without)
+    shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
+    random = _ask(evaluator, shuffled)
+    return Checks(float(rest), fills, random[~np.isnan(random)], dropped)
+
+
+def _ask(evaluator: Evaluator, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Probabilities as far as the budget reaches, then NaN."""
+    if len(masks) == 0:
+        return np.zeros(0)
+    try:
+        return evaluator.probabilities(masks).astype(float)
+    except BudgetExhausted:
+        found = [evaluator.archive.find(mask) for mask in masks]
+        known = evaluator.archive.probabilities
+        return np.array([np.nan if i is None else float(known[i]) for i in found])
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

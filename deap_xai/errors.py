@@ -1,0 +1,82 @@
+"""What goes wrong, by kind.
+
+Every message says what came, what was expected and what to do. All errors of this package
+derive from :class:`DeapXaiError`, so one ``except`` (or the shell's one handler) covers them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = [
+    "BackendError",
+    "BudgetExhausted",
+    "DeapXaiError",
+    "ImageError",
+    "MissingExtraError",
+    "OperatorError",
+    "SettingError",
+    "require",
+]
+
+
+class DeapXaiError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ImageError(DeapXaiError, ValueError):
+    """The image can't be read, or isn't one."""
+
+
+class SettingError(DeapXaiError, ValueError):
+    """A name, a parameter or a combination of settings that makes no sense."""
+
+
+class BackendError(DeapXaiError, ValueError):
+    """The classifier can't be loaded, or its answer isn't a table of probabilities."""
+
+
+class OperatorError(DeapXaiError, TypeError):
+    """A genetic operator broke DEAP's contract: what it returns, or what it wrote."""
+
+
+class BudgetExhausted(DeapXaiError):
+    """The evaluator's budget has ended.
+
+    Everything evaluated until then is in the evaluator's archive. This package's algorithms
+    catch it and return; DEAP's stock loops let it through to the caller.
+    """
+
+
+class MissingExtraError(DeapXaiError, ImportError):
+    """A feature needs an optional package that isn't installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional module, or say which extra installs it.
+
+    Parameters
+    ----------
+    module
+        Dotted name of the module.
+    extra
+        Name of the extra in this package's metadata that brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        If the module isn't installed.
+
+    Examples
+    --------
+    >>> require("json", extra="none").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"this needs the package {module.partition('.')[0]!r}, which is not installed; "
+            f'install it with: pip install "deap-xai[{extra}]"'
+        ) from error

@@ -1,0 +1,292 @@
+"""The front door: a classifier and settings in, explanations out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_xai.algorithms import algorithms
+from deap_xai.archive import FrontPoint, front
+from deap_xai.attribution import attribution
+from deap_xai.backends import Backend, load_backend
+from deap_xai.chance import seeded
+from deap_xai.checks import check, reserve
+from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.explanation import Explanation
+from deap_xai.fitness import Budget, Evaluator
+from deap_xai.images import load_image
+from deap_xai.masking import MaskedView, fill_view
+from deap_xai.objectives import ObjectiveSpec, resolve_objectives
+from deap_xai.registry import Spec
+from deap_xai.segmentation import segment
+from deap_xai.toolbox import Toolbox, make_toolbox
+from deap_xai.typing import Segments, View
+
+__all__ = ["DEFAULT_BUDGET", "Explainer"]
+
+DEFAULT_BUDGET = 1000
+"""Model calls of one explanation, unless a budget, seconds or patience is given."""
+
+
+class Explainer:
+    """Explains a classifier's answers by evolving which superpixels to keep.
+
+    Parameters
+    ----------
+    model
+        The name of one of torchvision's classifiers, ``"demo"``, a ``torch.nn.Module``, any
+        function from uint8 images (N, h, w, 3) to probabilities (N, C), or a
+        :class:`~deap_xai.backends.Backend`.
+    segments
+        Superpixels: ``"slic:n_segments=50"`` or another segmenter, a function from a view to
+        labels, or a label map (h, w).
+    fill
+        What stands where a superpixel is hidden: ``"mean"`` of the superpixel, ``"black"``,
+        ``"grey"``, ``"blur"``, …, a function, or an image (h, w, 3) of the view's size.
+    algorithm
+        ``"eaElitist:cxpb=0.9"`` or another, or a function of (population, toolbox).
+    operators
+        Operators by role: ``{"mate": "cxTwoPoint", "mutate": my_mutation}``. Names are this
+        package's and those of ``deap.tools``.
+    objectives
+        What fitness consists of: names, or pairs (function, weight).
+    population
+        Number of individuals.
+    budget, seconds, patience
+        When to stop: model calls, wall time, model calls without gain; whichever is first.
+    seed
+        Same seed, same explanation.
+    weights, device, transform, size, class_names, batch_size
+        For the model, where they apply to it; see :func:`~deap_xai.backends.load_backend`.
+
+    Examples
+    --------
+    >>> def brightness(views):
+    ...     bright = views.mean(axis=(1, 2, 3)) / 255
+    ...     return np.stack([bright, 1 - bright], axis=1)
+    >>> image = np.zeros((40, 40, 3), np.uint8)
+    >>> image[:20] = 255
+    >>> explainer = Explainer(brightness, segments="grid:n_segments=16", fill="black", budget=200)
+    >>> explanation = explainer.explain(image, target=0)
+    >>> explanation.mask.reshape(4, 4)[:2].all(), round(explanation.probability, 2)
+    (True, 0.5)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        segments: Spec | Segments = "slic:n_segments=50",
+        fill: Spec | View = "mean",
+        algorithm: Spec = "eaElitist",
+        operators: Mapping[str, Spec] | None = None,
+        objectives: Sequence[ObjectiveSpec] | str = ("probability",),
+        population: int = 40,
+        budget: int | None = None,
+        seconds: float | None = None,
+        patience: int | None = None,
+        seed: int = 0,
+        weights: str | Path | None = None,
+        device: Any = None,
+        transform: Callable[..., Any] | None = None,
+        size: int | tuple[int, int] | None = None,
+        class_names: Sequence[str] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.backend: Backend = load_backend(
+            model,
+            weights=weights,
+            device=device,
+            transform=transform,
+            size=size,
+            class_names=class_names,
+            batch_size=batch_size,
+        )
+        Budget(budget, seconds, patience)  # checks the values now, not at the first image
+        self.segments, self.fill = segments, fill
+        self.algorithm = algorithm
+        self.operators = dict(operators or {})
+        self.objectives = resolve_objectives(objectives)
+        self.population = population
+        self.budget, self.seconds, self.patience = budget, seconds, patience
+        self.seed = seed
+        self._run = algorithms.resolve(algorithm)
+
+    def explain(
+        self,
+        image: Any,
+        target: int | str | None = None,
+        progress: Callable[[Evaluator], None] | None = None,
+    ) -> Explanation:
+        """Explain the model's answer on one image.
+
+        Parameters
+        ----------
+        image
+            A path, a PIL image, an array or a tensor; see :func:`~deap_xai.images.load_image`.
+        target
+            Index or name of the class to explain; None takes the most probable one.
+        progress
+            Called with the evaluator after every batch of model calls.
+
+        Returns
+        -------
+        The explanation. Ctrl-C during the search gives the best so far, with a warning in it.
+        """
+        start = time.perf_counter()
+        limited = (self.budget, self.seconds, self.patience) != (None, None, None)
+        budget = Budget(self.budget if limited else DEFAULT_BUDGET, self.seconds, self.patience)
+        evaluator, notes = self._evaluator(image, target, budget)
+        evaluator.on_batch = progress
+        if self._search(evaluator, budget):
+            notes.append("the search was interrupted; this is the best so far")
+        return self._conclude(evaluator, notes, start)
+
+    def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
+        """The batching, memoising evaluator of one image, with the budget that was given."""
+        budget = Budget(self.budget, self.seconds, self.patience)
+        return self._evaluator(image, target, budget)[0]
+
+    def toolbox(self, image: Any, target: int | str | None = None) -> Toolbox:
+        """A filled ``deap.base.Toolbox`` for one image.
+
+        With individual, population, evaluate, map, clone, mate, mutate and select registered;
+        ``toolbox.evaluator`` is the evaluator. It has a budget only if one was given here: a
+        stock DEAP loop that runs into it raises :class:`~deap_xai.errors.BudgetExhausted`.
+        """
+        return self._toolbox(self.evaluator(image, target))
+
+    def _toolbox(self, evaluator: Evaluator) -> Toolbox:
+        return make_toolbox(evaluator, self.objectives, self.operators, self.seed)
+
+    def _evaluator(
+        self, image: Any, target: int | str | None, budget: Budget
+    ) -> tuple[Evaluator, list[str]]:
+        view = self.backend.view(load_image(image))
+        segments, notes = segment(view, self.segments)
+        masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
+        index = self._target_index(target)
+        return Evaluator(self.backend, masked_view, index, budget), notes
+
+    def _search(self, evaluator: Evaluator, budget: Budget) -> bool:
+        """Run the algorithm; whether it was interrupted."""
+        kept_back = reserve(budget.calls)
+        empty, full = (
+            np.zeros((1, evaluator.n_segments), bool),
+            np.ones((1, evaluator.n_segments), bool),
+        )
+        if budget.calls is not None:
+            budget.calls -= kept_back
+        try:
+            with seeded(self.seed):
+                evaluator.probabilities(np.concatenate([full, empty]))
+                toolbox = self._toolbox(evaluator)
+                self._run(toolbox.population(n=self.population), toolbox)
+        except BudgetExhausted:
+            pass
+        except KeyboardInterrupt:
+            if not len(evaluator.archive):
+                raise
+            return True
+        finally:
+            if budget.calls is not None:
+                budget.calls += kept_back
+        return False
+
+    def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
+        archive = evaluator.archive
+        best = _best(front(archive))
+        fill = self.fill if isinstance(self.fill, str) else ""
+        rng = np.random.default_rng(self.seed)
+        checks = check(evaluator, best.mask, fill, rng)
+        full, empty = (self._known(evaluator, value) for value in (True, False))
+        if empty >= 0.9 * full:
+            notes.append(
+                f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
+                "fill nothing in the picture is needed for the answer; try another fill"
+            )
+        return Explanation(
+            mask=best.mask,
+            segments=evaluator.segments,
+            view=evaluator.view,
+            fill=evaluator.masked_view.fill,
+            target=evaluator.target,
+            target_name=self._class_name(evaluator.target),
+            probability=best.probability,
+            probability_full=full,
+            probability_empty=empty,
+            attribution=attribution(archive),
+            archive=archive,
+            checks=checks,
+            model_calls=evaluator.calls,
+            seconds=time.perf_counter() - start,
+            seed=self.seed,
+            settings=self.settings(),
+            warnings=tuple(notes),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting, in values that JSON knows; functions and arrays by a name."""
+        return {
+            "model": self.backend.name,
+            "segments": _named(self.segments),
+            "fill": _named(self.fill),
+            "algorithm": _named(self.algorithm),
+            "operators": {role: _named(spec) for role, spec in self.operators.items()},
+            "objectives": [objective.name for objective in self.objectives],
+            "population": self.population,
+            "budget": self.budget,
+            "seconds": self.seconds,
+            "patience": self.patience,
+            "batch_size": self.backend.batch_size,
+        }
+
+    def _known(self, evaluator: Evaluator, value: bool) -> float:
+        index = evaluator.archive.find(np.full(evaluator.n_segments, value))
+        return float("nan") if index is None else float(evaluator.archive.probabilities[index])
+
+    def _class_name(self, target: int) -> str:
+        names = self.backend.class_names
+        return f"class {target}" if names is None else str(names[target])
+
+    def _target_index(self, target: int | str | None) -> int | None:
+        if target is None or isinstance(target, (int, np.integer)):
+            if target is not None and target < 0:
+                raise SettingError(f"target must be a class index from 0 up; got {target}")
+            return None if target is None else int(target)
+        return _class_index(target, self.backend.class_names)
+
+
+def _class_index(name: str, class_names: Sequence[str] | None) -> int:
+    if name.isdecimal():
+        return int(name)
+    if class_names is None:
+        raise SettingError(f"target {name!r}: this model has no class names; give an index")
+    folded = [str(known).casefold().replace("_", " ") for known in class_names]
+    wanted = name.casefold().replace("_", " ")
+    if wanted in folded:
+        return folded.index(wanted)
+    import difflib
+
+    close = difflib.get_close_matches(wanted, folded, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise SettingError(f"target {name!r} is no class of this model{hint}")
+
+
+def _best(points: list[FrontPoint]) -> FrontPoint:
+    if not points:
+        raise BudgetExhausted("the budget ended before any mask was evaluated; raise it")
+    return points[-1]
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape}"
+    plain = getattr(value, "func", value)
+    return str(getattr(plain, "__qualname__", type(plain).__name__))

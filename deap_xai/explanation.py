@@ -1,0 +1,270 @@
+"""What came out: a frozen record of one explanation, its file and its pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_xai.archive import Archive, FrontPoint, front
+from deap_xai.checks import Checks
+from deap_xai.errors import SettingError
+from deap_xai.typing import Mask, Segments, View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Explanation"]
+
+FORMAT = 1
+"""Version of the file format; a reader refuses what it doesn't know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which superpixels were enough for a classifier's answer, and how we know.
+
+    Attributes
+    ----------
+    mask
+        (S,), bool: the superpixels kept.
+    segments
+        (h, w), int: superpixel labels over the view.
+    view
+        (h, w, 3), uint8: the image as the model took it.
+    fill
+        (h, w, 3), uint8: what stood where a superpixel was hidden.
+    target, target_name
+        Index and name of the class explained.
+    probability, probability_full, probability_rest, probability_empty
+        Of the target, 0..1: on the kept part, the full view, what was not kept, and nothing at
+        all. NaN where the budget ended before.
+    attribution
+        (S,), float: importance of each superpixel, higher is more.
+    archive
+        Every distinct mask evaluated, in order, with its probability.
+    checks
+        Other fills, random masks of the same size, superpixels dropped one by one.
+    model_calls
+        Distinct masked views that went through the model, checks included.
+    seconds
+        Wall time from image to explanation.
+    seed
+        Of everything that drew at random.
+    settings
+        All that is needed to repeat it.
+    warnings
+        What the reader should know, in plain sentences.
+    """
+
+    mask: Mask
+    segments: Segments
+    view: View
+    fill: View
+    target: int
+    target_name: str
+    probability: float
+    probability_full: float
+    probability_empty: float
+    attribution: NDArray[np.float64]
+    archive: Archive
+    checks: Checks
+    model_calls: int
+    seconds: float
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def probability_rest(self) -> float:
+        """Probability of the target on what was not kept, 0..1."""
+        return self.checks.rest
+
+    @property
+    def size(self) -> int:
+        """Number of superpixels kept."""
+        return int(self.mask.sum())
+
+    @property
+    def n_segments(self) -> int:
+        """Number of superpixels, S."""
+        return len(self.mask)
+
+    @property
+    def minimal(self) -> bool | None:
+        """Whether no kept superpixel could be dropped; None: not all were tried.
+
+        Droppable is one without which the probability stays at the kept part's, or at the full
+        view's if that is lower.
+        """
+        return self.checks.minimal(self.mask, min(self.probability, self.probability_full))
+
+    @property
+    def front(self) -> list[FrontPoint]:
+        """The non-dominated masks over probability and size, from small to large."""
+        return front(self.archive)
+
+    @property
+    def history(self) -> dict[str, NDArray[Any]]:
+        """The search so far after each model call: best probability, and the size of its mask.
+
+        Arrays ``calls``, ``probability`` and ``size``, each (N,).
+        """
+        best = np.maximum.accumulate(self.archive.probabilities)
+        is_new = np.r_[True, best[1:] > best[:-1]]
+        holder = np.maximum.accumulate(np.where(is_new, np.arange(len(best)), 0))
+        sizes = self.archive.masks.sum(axis=1)
+        return {"calls": np.arange(1, len(best) + 1), "probability": best, "size": sizes[holder]}
+
+    def plot(self) -> Figure:
+        """Four panels: the view, the kept part, the heat map and the convergence.
+
+        Returns
+        -------
+        A matplotlib figure; ``.savefig(path)`` writes it.
+        """
+        from deap_xai import plotting
+
+        return plotting.overview(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pixels, in plain Python values that JSON knows."""
+        return {
+            "target": self.target,
+            "target_name": self.target_name,
+            "probability": self.probability,
+            "probability_full": self.probability_full,
+            "probability_rest": _plain(self.probability_rest),
+            "probability_empty": _plain(self.probability_empty),
+            "size": self.size,
+            "n_segments": self.n_segments,
+            "minimal": self.minimal,
+            "mask": self.mask.astype(int).tolist(),
+            "attribution": self.attribution.tolist(),
+            "front": [
+                {
+                    "size": point.size,
+                    "probability": point.probability,
+                    "mask": point.mask.astype(int).tolist(),
+                }
+                for point in self.front
+            ],
+            "checks": self.checks.to_dict(),
+            "model_calls": self.model_calls,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "warnings": list(self.warnings),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file: NumPy's ``.npz`` with one JSON entry; nothing is pickled.
+
+        The file appears whole or not at all.
+
+        Returns
+        -------
+        The path written, with ``.npz`` added where it was missing.
+        """
+        path = Path(path)
+        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        scalars = {
+            name: getattr(self, name)
+            for name in (
+                "target target_name probability probability_full probability_empty "
+                "model_calls seconds seed settings warnings"
+            ).split()
+        }
+        facts = {"format": FORMAT, **scalars, "rest": self.checks.rest}
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            json=json.dumps(facts),
+            mask=self.mask,
+            segments=self.segments,
+            view=self.view,
+            fill=self.fill,
+            attribution=self.attribution,
+            archive_masks=self.archive.masks,
+            archive_probabilities=self.archive.probabilities,
+            fill_names=list(self.checks.fills),
+            fill_values=list(self.checks.fills.values()),
+            random=self.checks.random,
+            dropped=self.checks.dropped,
+        )
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(buffer.getvalue())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read a file that :meth:`save` wrote.
+
+        Raises
+        ------
+        SettingError
+            If there is no such file or it isn't one.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls._from_arrays(dict(file))
+        except (OSError, BadZipFile, KeyError, ValueError, EOFError) as error:
+            raise SettingError(
+                f"can't read an explanation from {os.fspath(path)}: {error}; expected a file "
+                "written by Explanation.save"
+            ) from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Explanation:
+        facts = json.loads(str(arrays["json"]))
+        if facts.pop("format") != FORMAT:
+            raise ValueError("it was written by another version of deap_xai")
+        names, values = arrays["fill_names"], arrays["fill_values"]
+        checks = Checks(
+            rest=facts.pop("rest"),
+            fills={str(n): float(v) for n, v in zip(names, values, strict=True)},
+            random=arrays["random"],
+            dropped=arrays["dropped"],
+        )
+        return cls(
+            mask=arrays["mask"],
+            segments=arrays["segments"],
+            view=arrays["view"],
+            fill=arrays["fill"],
+            attribution=arrays["attribution"],
+            archive=Archive(arrays["archive_masks"], arrays["archive_probabilities"]),
+            checks=checks,
+            **{**facts, "warnings": tuple(facts["warnings"])},
+        )
+
+    def _repr_png_(self) -> bytes:
+        """The four panels, for notebooks."""
+        from matplotlib import pyplot as plt
+
+        figure, buffer = self.plot(), io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return (
+            f"Explanation({self.target_name!r}: {self.size} of {self.n_segments} superpixels give "
+            f"{self.probability:.3f}, the full view {self.probability_full:.3f}; "
+            f"{self.model_calls} model calls, {self.seconds:.1f} s)"
+        )
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else value

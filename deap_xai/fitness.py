@@ -1,0 +1,312 @@
+"""From masks to fitness: the evaluator that batches and remembers, and its budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from deap_xai.archive import Archive
+from deap_xai.backends.base import Backend
+from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
+from deap_xai.masking import MaskedView
+from deap_xai.objectives import Objective
+from deap_xai.typing import Masks, Probabilities, Segments, View
+
+__all__ = ["Budget", "Evaluator", "Fitness", "batch_map"]
+
+
+class Budget:
+    """How long a search may go on: model calls, seconds, patience, whichever ends first.
+
+    Parameters
+    ----------
+    calls
+        Model calls: distinct masked views.
+    seconds
+        Wall time from now on.
+    patience
+        Model calls without any mask that is better than all that keep as few superpixels.
+
+    Attributes
+    ----------
+    spent
+        Model calls so far.
+
+    Examples
+    --------
+    >>> budget = Budget(calls=10)
+    >>> budget.spent = 8
+    >>> budget.allowed(5)
+    2
+    """
+
+    def __init__(
+        self,
+        calls: int | None = None,
+        seconds: float | None = None,
+        patience: int | None = None,
+    ) -> None:
+        for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
+            if value is not None and not value > 0:
+                raise SettingError(f"{name} must be above 0; got {value!r}")
+        self.calls, self.seconds, self.patience = calls, seconds, patience
+        self.spent = 0
+        self.last_gain = 0
+        self._start = time.monotonic()
+
+    @property
+    def limited(self) -> bool:
+        """Whether it ever ends."""
+        return (self.calls, self.seconds, self.patience) != (None, None, None)
+
+    def allowed(self, wanted: int) -> int:
+        """How many of so many model calls may be made now."""
+        if self.seconds is not None and time.monotonic() - self._start >= self.seconds:
+            return 0
+        if self.patience is not None and self.spent - self.last_gain >= self.patience:
+            return 0
+        return wanted if self.calls is None else max(0, min(wanted, self.calls - self.spent))
+
+
+class Evaluator:
+    """Answers masks with the target's probability: in batches, each distinct mask once.
+
+    Parameters
+    ----------
+    backend
+        The classifier.
+    masked_view
+        The view, its segments and its fill.
+    target
+        Index of the class; None takes the class most probable on the full view, which costs the
+        first model call.
+    budget
+        Shared by this evaluator and those that :meth:`under` makes.
+
+    Attributes
+    ----------
+    target
+        Index of the class that is explained.
+    archive
+        Every distinct mask in the order evaluated, under this fill.
+    on_batch
+        Called with the evaluator after every batch; None or a function.
+
+    Examples
+    --------
+    >>> from deap_xai.backends import FunctionBackend
+    >>> backend = FunctionBackend(lambda v: np.stack([v.mean((1, 2, 3)) / 255] * 2, 1) / 2)
+    >>> view, segments = np.full((2, 2, 3), 255, np.uint8), np.array([[0, 1], [2, 3]], np.int32)
+    >>> evaluator = Evaluator(backend, MaskedView(view, segments, view * 0), target=0)
+    >>> evaluator.probabilities(np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)).tolist()
+    [0.25, 0.25]
+    >>> evaluator.calls
+    1
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        masked_view: MaskedView,
+        target: int | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.backend = backend
+        self.masked_view = masked_view
+        self.budget = budget or Budget()
+        self.archive = Archive.empty(masked_view.n_segments)
+        self.on_batch: Callable[[Evaluator], None] | None = None
+        self._rows: list[Probabilities] = []
+        self._best = np.zeros(masked_view.n_segments + 1, np.float32)
+        self._siblings: dict[str, Evaluator] = {}
+        self.target = -1 if target is None else target
+        if target is None:
+            full = np.ones((1, self.n_segments), bool)
+            rows = self._ask(full)
+            self.target = int(rows[0].argmax())
+            self._store(full, rows)
+
+    @property
+    def view(self) -> View:
+        """The view, (h, w, 3)."""
+        return self.masked_view.view
+
+    @property
+    def segments(self) -> Segments:
+        """Superpixel labels, (h, w)."""
+        return self.masked_view.segments
+
+    @property
+    def n_segments(self) -> int:
+        """Number of superpixels, S."""
+        return self.masked_view.n_segments
+
+    @property
+    def calls(self) -> int:
+        """Model calls so far: distinct masked views, under every fill asked for."""
+        return self.budget.spent
+
+    def probabilities(self, masks: Masks, target: int | None = None) -> Probabilities:
+        """Probability of the target, or of another class, under each mask.
+
+        Parameters
+        ----------
+        masks
+            (N, S), bool.
+        target
+            Index of a class; None means :attr:`target`.
+
+        Returns
+        -------
+        (N,), float32, 0..1.
+
+        Raises
+        ------
+        BudgetExhausted
+            If the budget ends before all of them are evaluated. Those that were are in the
+            archive.
+        BackendError
+            If the model's answer isn't a table of probabilities.
+        """
+        masks = self._checked(masks)
+        keys = [mask.tobytes() for mask in masks]
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        new = sorted(i for key, i in first.items() if self.archive.find(masks[i]) is None)
+        if new:
+            self._evaluate(masks[new])
+        found = [self.archive.find(mask) for mask in masks]
+        column = self.target if target is None else target
+        return np.array([self._rows[i][column] for i in found], np.float32)  # type: ignore[index]
+
+    def under(self, name: str, masked_view: MaskedView) -> Evaluator:
+        """An evaluator of the same view under another fill, with the same budget."""
+        if name not in self._siblings:
+            self._siblings[name] = Evaluator(self.backend, masked_view, self.target, self.budget)
+        return self._siblings[name]
+
+    def _checked(self, masks: Masks) -> Masks:
+        masks = np.asarray(masks)
+        if masks.ndim != 2 or masks.shape[1] != self.n_segments or masks.dtype != bool:
+            raise SettingError(
+                f"masks must be bool of shape (N, {self.n_segments}); "
+                f"got {masks.dtype} of shape {masks.shape}"
+            )
+        return masks
+
+    def _evaluate(self, masks: Masks) -> None:
+        # With a deadline, look at the clock between chunks; else a generation is one batch.
+        step = len(masks) if self.budget.seconds is None else self.backend.batch_size
+        for start in range(0, len(masks), step):
+            chunk = masks[start : start + step]
+            allowed = self.budget.allowed(len(chunk))
+            if allowed:
+                self._store(chunk[:allowed], self._ask(chunk[:allowed]))
+            if allowed < len(chunk):
+                raise BudgetExhausted(
+                    f"the budget ended after {self.calls} model calls; all that was evaluated "
+                    "is in the evaluator's archive"
+                )
+
+    def _ask(self, masks: Masks) -> Probabilities:
+        rows = self.backend.predict_masked(self.masked_view, masks)
+        self.budget.spent += len(masks)
+        rows = _checked_probabilities(rows, len(masks), self.backend)
+        if self.target >= rows.shape[1]:
+            raise SettingError(
+                f"target {self.target} is no class of this model, which has {rows.shape[1]}: "
+                f"0..{rows.shape[1] - 1}"
+            )
+        return rows
+
+    def _store(self, masks: Masks, rows: Probabilities) -> None:
+        values = rows[:, self.target]
+        self._rows.extend(rows)
+        self.archive.add(masks, values)
+        self._note_gain(masks.sum(axis=1), values)
+        if self.on_batch is not None:
+            self.on_batch(self)
+
+    def _note_gain(self, sizes: np.ndarray[Any, Any], values: Probabilities) -> None:
+        if (values > self._best[sizes]).any():
+            self.budget.last_gain = self.budget.spent
+            np.maximum.at(self._best, sizes, values)
+            self._best = np.maximum.accumulate(self._best)
+
+
+class Fitness:
+    """The fitness of individuals: an evaluator and the objectives read off it.
+
+    Called with one individual it gives its fitness values, as DEAP's ``toolbox.evaluate`` does;
+    :meth:`batch` gives those of many with one batch of model calls.
+    """
+
+    def __init__(self, evaluator: Evaluator, objectives: Sequence[Objective]) -> None:
+        self.evaluator = evaluator
+        self.objectives = objectives
+
+    def __call__(self, individual: Sequence[int]) -> tuple[float, ...]:
+        """Fitness values of one individual: one number an objective."""
+        return self.batch([individual])[0]
+
+    def batch(self, individuals: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+        """Fitness values of many individuals, in one batch."""
+        if not individuals:
+            return []
+        masks = self._masks(individuals)
+        columns = [objective(self.evaluator, masks) for objective in self.objectives]
+        return [tuple(map(float, values)) for values in zip(*columns, strict=True)]
+
+    def _masks(self, individuals: Sequence[Sequence[int]]) -> Masks:
+        n_segments = self.evaluator.n_segments
+        for individual in individuals:
+            if len(individual) != n_segments:
+                raise OperatorError(
+                    f"an individual has {len(individual)} bits, expected {n_segments}: an operator "
+                    "must not change the length"
+                )
+        bits = np.array(individuals)
+        if not np.isin(bits, (0, 1)).all():
+            raise OperatorError(
+                f"an individual holds {bits[~np.isin(bits, (0, 1))][0]!r}, expected only the bits "
+                "0 and 1: an operator or initialiser must write nothing else"
+            )
+        return bits.astype(bool)
+
+
+def batch_map(function: Callable[..., Any], *iterables: Any) -> list[Any]:
+    """A ``map`` for ``toolbox.map`` that hands whole lists to functions with a ``batch`` method.
+
+    Anything else it applies one by one, like the built-in.
+
+    Examples
+    --------
+    >>> batch_map(abs, [-1, 2])
+    [1, 2]
+    """
+    inner = getattr(function, "func", function)  # toolbox.register makes a partial
+    bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
+    if isinstance(inner, Fitness) and not bound and len(iterables) == 1:
+        return inner.batch(list(iterables[0]))
+    return list(map(function, *iterables))
+
+
+def _checked_probabilities(rows: Any, n: int, backend: Backend) -> Probabilities:
+    rows = np.asarray(rows)
+    advice = "predict must return probabilities: an array (N, classes) of numbers in 0..1"
+    if rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:
+        raise BackendError(
+            f"{backend.name} answered {n} images with shape {rows.shape}, expected ({n}, classes) "
+            f"with 2 classes at least; {advice}"
+        )
+    if not np.issubdtype(rows.dtype, np.number) or not np.isfinite(rows).all():
+        raise BackendError(f"{backend.name} answered with NaN, infinity or no numbers; {advice}")
+    low, high = float(rows.min()), float(rows.max())
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise BackendError(
+            f"{backend.name} answered with values from {low:.4g} to {high:.4g}; {advice}. "
+            "If these are logits, apply a softmax"
+        )
+    return np.clip(rows, 0, 1).astype(np.float32)

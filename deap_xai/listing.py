@@ -1,0 +1,50 @@
+"""Everything that can be named, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deap_xai.errors import SettingError
+from deap_xai.registry import REGISTRIES, Registry, parameters
+
+__all__ = ["listing"]
+
+
+def listing(kinds: Sequence[str] = ()) -> str:
+    """Names by kind, each with its parameters and their defaults and what it does.
+
+    Parameters
+    ----------
+    kinds
+        Plurals: ``"segmenters"``, ``"fills"``, ``"operators"``, ``"algorithms"``,
+        ``"objectives"``, ``"backends"``, ``"models"``; none of them means all but models.
+
+    Raises
+    ------
+    SettingError
+        If a kind is unknown.
+    """
+    known = {f"{kind}s": registry for kind, registry in REGISTRIES.items()}
+    sections = []
+    for kind in kinds or known:
+        if kind == "models":
+            from deap_xai.backends.torchvision_models import torchvision_names
+
+            sections.append("models\n  " + "\n  ".join(torchvision_names()))
+        elif kind in known:
+            sections.append(_section(kind, known[kind]))
+        else:
+            raise SettingError(f"unknown kind {kind!r}; known: {', '.join([*known, 'models'])}")
+    return "\n\n".join(sections)
+
+
+def _section(kind: str, registry: Registry) -> str:
+    return "\n".join([kind, *(_entry(registry, name) for name in registry.names())])
+
+
+def _entry(registry: Registry, name: str) -> str:
+    function = registry.get(name)
+    values = ",".join(f"{key}={value}" for key, value in parameters(function).items())
+    summary = (function.__doc__ or "").strip().split("\n\n")[0]
+    head = f"{name}:{values}" if values else name
+    return f"  {head}\n      {' '.join(summary.split())}"

@@ -1,0 +1,10 @@
+"""Operators for bitstrings over superpixels, beside DEAP's own.
+
+Plain functions under DEAP's naming. A parameter named ``rng`` receives the toolbox's random
+generator, one named ``neighbours`` the superpixels' adjacency matrix (S, S), bool.
+"""
+
+from deap_xai.operators.initialisation import initBernoulli, initSizes
+from deap_xai.operators.registration import operators
+
+__all__ = ["initBernoulli", "initSizes", "operators"]

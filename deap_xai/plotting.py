@@ -1,0 +1,138 @@
+"""Pictures of views, masks and searches. Functions draw arrays on matplotlib axes.
+
+Importance is drawn with the diverging map ``PuOr``, which colour-blind people can read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
+
+from deap_xai.typing import Mask, Segments, View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from deap_xai.explanation import Explanation
+
+__all__ = [
+    "draw_attribution",
+    "draw_convergence",
+    "draw_view",
+    "kept_picture",
+    "overview",
+    "save_png",
+]
+
+EDGE = (255, 170, 0)
+"""Colour of the line around the kept part."""
+
+
+def kept_picture(view: View, segments: Segments, mask: Mask, paper: int = 255) -> View:
+    """The view with what isn't kept faded to paper and a line around what is: (h, w, 3), uint8.
+
+    Examples
+    --------
+    >>> view, segments = np.zeros((4, 4, 3), np.uint8), np.repeat([[0, 0, 1, 1]], 4, axis=0)
+    >>> picture = kept_picture(view, segments, np.array([True, False]))
+    >>> picture[0, 0].tolist(), picture[0, 3].tolist()
+    ([0, 0, 0], [209, 209, 209])
+    """
+    keep = mask[segments]
+    faded = (0.18 * view + 0.82 * paper).astype(np.uint8)
+    picture = np.where(keep[..., None], view, faded)
+    if keep.any() and not keep.all():
+        picture[find_boundaries(keep, mode="outer") & ~keep] = EDGE
+    return picture
+
+
+def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
+    """An RGB picture (h, w, 3) without ticks."""
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+    return axes
+
+
+def draw_attribution(
+    axes: Axes, view: View, segments: Segments, attribution: NDArray[Any], title: str = ""
+) -> Axes:
+    """Importance of each superpixel (S,) as colour over the view in grey."""
+    axes.imshow(view.mean(axis=2), cmap="gray", vmin=0, vmax=255)
+    limit = float(np.abs(attribution).max()) or 1.0
+    image = axes.imshow(attribution[segments], cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+    bar.ax.tick_params(labelsize=7)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+    return axes
+
+
+def draw_convergence(
+    axes: Axes, calls: NDArray[Any], probability: NDArray[Any], full: float
+) -> Axes:
+    """Best probability so far against model calls, and the full view's as a dashed line."""
+    axes.step(calls, probability, where="post", color="#5e3c99", label="best mask so far")
+    axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.set_xlabel("model calls", fontsize=9)
+    axes.set_ylabel("probability", fontsize=9)
+    axes.set_ylim(0, 1.02)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("search", fontsize=10)
+    return axes
+
+
+def overview(explanation: Explanation) -> Figure:
+    """Four panels: the view, the kept part, the heat map and the convergence."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), width_ratios=[1, 1, 1.12, 1.2])
+    view, segments = explanation.view, explanation.segments
+    name = _short(explanation.target_name)
+    draw_view(axes[0], view, f"{name}: {explanation.probability_full:.3f}")
+    kept = kept_picture(view, segments, explanation.mask)
+    title = f"{explanation.size} of {explanation.n_segments} superpixels: "
+    draw_view(axes[1], kept, title + f"{explanation.probability:.3f}")
+    draw_attribution(axes[2], view, segments, explanation.attribution, "importance (log-odds)")
+    history = explanation.history
+    draw_convergence(
+        axes[3], history["calls"], history["probability"], explanation.probability_full
+    )
+    figure.tight_layout()
+    return figure
+
+
+def save_png(figure: Figure, path: Any) -> None:
+    """Write a figure as PNG and close it."""
+    from matplotlib import pyplot as plt
+
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def use_files_only() -> None:
+    """Let matplotlib draw to files, where there may be no screen."""
+    mpl.use("Agg")
+
+
+def _short(text: str, limit: int = 28) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def row_of_pictures(pictures: Sequence[View], titles: Sequence[str], height: float = 2.4) -> Figure:
+    """Pictures side by side under their titles."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(pictures), figsize=(height * len(pictures), height + 0.4))
+    for one, picture, title in zip(np.atleast_1d(axes), pictures, titles, strict=True):
+        draw_view(one, picture, title)
+    figure.tight_layout()
+    return figure

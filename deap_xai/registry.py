@@ -1,0 +1,203 @@
+"""One registry for everything that can be named: a name, a function, its parameters.
+
+Segmenters, fills, operators, algorithms, objectives and backends are plain functions that
+stand in a :class:`Registry` under a name. Users name them in a *spec*, the name followed by
+parameters: ``"slic:n_segments=80,compactness=5"``. Other packages add to a registry through
+Python entry points in the group ``deap_xai.<kind>``, ``deap_xai.fills`` for instance.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, TypeAlias, TypeVar
+
+from deap_xai.errors import SettingError
+
+__all__ = ["FILLED", "REGISTRIES", "Registry", "Spec", "parameters", "parse_spec", "registry"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Spec: TypeAlias = "str | Callable[..., Any]"
+"""How users name a thing: ``"name:parameter=value,…"``, or the function itself."""
+
+REGISTRIES: dict[str, Registry] = {}
+"""Every registry by its kind, in the order that they are made: what ``deap-xai list`` prints."""
+
+
+FILLED = frozenset(
+    "individual individuals ind1 ind2 k population toolbox stats halloffame verbose ngen "
+    "rng neighbours evaluator".split()
+)
+"""Parameters that a caller fills in by name, so that no spec sets them: DEAP's own for operators
+and algorithms, then what the toolbox knows of the picture and of chance."""
+
+
+class Registry:
+    """Functions of one kind by name.
+
+    Parameters
+    ----------
+    kind
+        Singular noun for messages: ``"fill"``. Its plural names the entry-point group.
+    library
+        A module whose public functions also answer by name (DEAP's ``tools`` for operators).
+
+    Examples
+    --------
+    >>> fruits = Registry("fruit")
+    >>> @fruits.register
+    ... def apple(tree, n=3):
+    ...     return ["apple"] * n
+    >>> fruits.resolve("apple:n=2")("tree")
+    ['apple', 'apple']
+    >>> fruits.resolve("aple")
+    Traceback (most recent call last):
+    ...
+    deap_xai.errors.SettingError: unknown fruit 'aple'; did you mean 'apple'? known: apple
+    """
+
+    def __init__(self, kind: str, library: ModuleType | None = None) -> None:
+        self.kind = kind
+        self._library = library
+        self._functions: dict[str, Callable[..., Any]] = {}
+
+    def register(self, function: F) -> F:
+        """Add a function under its own name; usable as a decorator."""
+        self._functions[function.__name__] = function
+        return function
+
+    def names(self) -> list[str]:
+        """Names of everything registered here or by entry points, sorted."""
+        return sorted({*self._functions, *self._entry_points()})
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The function of that name.
+
+        Raises
+        ------
+        SettingError
+            If nothing has that name; the message lists the closest and all known names.
+        """
+        if name in self._functions:
+            return self._functions[name]
+        if name in (plugins := self._entry_points()):
+            self._functions[name] = plugins[name].load()
+            return self._functions[name]
+        if self._library is not None and callable(found := getattr(self._library, name, None)):
+            return found
+        raise SettingError(self._unknown(name))
+
+    def resolve(self, spec: Spec) -> Callable[..., Any]:
+        """The function that a spec names, with the spec's parameters bound.
+
+        A callable is returned as it is.
+
+        Raises
+        ------
+        SettingError
+            If the name or a parameter is unknown, or the spec can't be read.
+        """
+        if not isinstance(spec, str):
+            if callable(spec):
+                return spec
+            raise SettingError(
+                f"{self.kind} must be a name, such as {self.names()[0]!r}, or a function; "
+                f"got {type(spec).__name__}"
+            )
+        name, values = parse_spec(spec)
+        function = self.get(name)
+        known = parameters(function)
+        for key in values:
+            if key not in known:
+                options = ", ".join(f"{k}={v!r}" for k, v in known.items()) or "none"
+                raise SettingError(
+                    f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
+                )
+        return functools.partial(function, **values) if values else function
+
+    def _entry_points(self) -> dict[str, Any]:
+        plural = self.kind + "s"
+        return {point.name: point for point in entry_points(group=f"deap_xai.{plural}")}
+
+    def _unknown(self, name: str) -> str:
+        known = self.names()
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+        more = f", or any of {self._library.__name__}" if self._library is not None else ""
+        return f"unknown {self.kind} {name!r}{hint} known: {', '.join(known)}{more}"
+
+
+def registry(kind: str, library: ModuleType | None = None) -> Registry:
+    """Make a registry and enter it in :data:`REGISTRIES`."""
+    REGISTRIES[kind] = Registry(kind, library)
+    return REGISTRIES[kind]
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Split ``"name:key=value,key=value"`` into the name and its values.
+
+    Values are read as Python literals where they are ones, else kept as strings.
+
+    Raises
+    ------
+    SettingError
+        If a part isn't ``key=value``.
+
+    Examples
+    --------
+    >>> parse_spec("color:rgb=(255, 0, 0),name=red")
+    ('color', {'rgb': (255, 0, 0), 'name': 'red'})
+    """
+    name, _, rest = spec.partition(":")
+    values = {}
+    for part in _split_outside_brackets(rest):
+        key, equals, text = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise SettingError(
+                f"can't read {part!r} in {spec!r}; expected name:parameter=value,parameter=value"
+            )
+        values[key.strip()] = _literal(text.strip())
+    return name.strip(), values
+
+
+def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The parameters that a spec may set, with their defaults (``...`` where there is none).
+
+    Left out are positional-only ones, which carry the data, and those in :data:`FILLED`.
+
+    Examples
+    --------
+    >>> from deap import tools
+    >>> dict(parameters(tools.selTournament))
+    {'tournsize': ..., 'fit_attr': 'fitness'}
+    """
+    return {
+        name: ... if parameter.default is parameter.empty else parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in FILLED
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _split_outside_brackets(text: str) -> Iterable[str]:
+    depth, start = 0, 0
+    for index, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            yield text[start:index]
+            start = index + 1
+    if text[start:].strip():
+        yield text[start:]
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,177 @@
+"""A DEAP toolbox for one picture: every operator can be swapped, the contract is checked."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from deap import base, tools
+
+from deap_xai.errors import OperatorError
+from deap_xai.fitness import Evaluator, Fitness, batch_map
+from deap_xai.individual import clone, individual_class
+from deap_xai.objectives import Objective
+from deap_xai.operators import operators
+from deap_xai.registry import Spec
+from deap_xai.segmentation import adjacency
+
+__all__ = ["DEFAULT_OPERATORS", "Toolbox", "make_toolbox"]
+
+DEFAULT_OPERATORS: Mapping[str, Spec] = {
+    "bits": "initBernoulli:p=0.5",
+    "mate": "cxUniform:indpb=0.5",
+    "mutate": "mutFlipBit",
+    "select": "selTournament:tournsize=3",
+}
+"""The operator for each role, unless another is named."""
+
+_RETURNS = {"mate": 2, "mutate": 1}
+"""Roles whose operators must return a tuple of so many individuals, as DEAP defines."""
+
+
+class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
+    """A ``deap.base.Toolbox`` that knows its picture.
+
+    ``register`` fills in what an operator asks for by parameter name: ``rng``, ``neighbours``,
+    ``evaluator``. What is registered as ``mate`` or ``mutate`` is checked on every call: it must
+    return a tuple of individuals, keep their length and write only bits.
+
+    Attributes
+    ----------
+    evaluator
+        Where probabilities come from.
+    rng
+        The generator that this package's operators draw from. DEAP's draw from ``random``.
+    """
+
+    def __init__(self, evaluator: Evaluator, seed: int = 0) -> None:
+        self.evaluator = evaluator
+        self.rng = np.random.default_rng(seed)
+        self._context: dict[str, Any] = {"rng": self.rng, "evaluator": evaluator}
+        super().__init__()
+
+    def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
+        """Register a function under an alias, as DEAP's toolbox does."""
+        for name in _parameter_names(function) & {"rng", "neighbours", "evaluator"}:
+            kargs.setdefault(name, self._known(name))
+        if alias in _RETURNS:
+            function = _checked(function, alias, _RETURNS[alias])
+        super().register(alias, function, *args, **kargs)
+
+    def _known(self, name: str) -> Any:
+        if name not in self._context:  # the adjacency, made only if an operator asks for it
+            self._context[name] = adjacency(self.evaluator.segments)
+        return self._context[name]
+
+
+def make_toolbox(
+    evaluator: Evaluator,
+    objectives: Sequence[Objective],
+    chosen: Mapping[str, Spec] | None = None,
+    seed: int = 0,
+) -> Toolbox:
+    """A toolbox with individual, population, evaluate, map, clone, mate, mutate and select.
+
+    Parameters
+    ----------
+    evaluator
+        Answers masks with probabilities.
+    objectives
+        What fitness consists of.
+    chosen
+        Operators by role, ``{"mate": "cxTwoPoint"}``; others keep :data:`DEFAULT_OPERATORS`.
+        The role ``bits`` makes the bits of a new individual; any further role is registered
+        under its name.
+    seed
+        Of the toolbox's generator.
+
+    Raises
+    ------
+    SettingError
+        If an operator is unknown.
+    """
+    toolbox = Toolbox(evaluator, seed)
+    weights = tuple(objective.weight for objective in objectives)
+    roles = {**DEFAULT_OPERATORS, **(chosen or {})}
+    for role, spec in roles.items():
+        function = operators.resolve(spec)
+        args = (evaluator.n_segments,) if role == "bits" else ()
+        toolbox.register(role, _with_rates(function, role, evaluator.n_segments), *args)
+    make = individual_class(weights)
+    toolbox.register("individual", _make_individual, make, toolbox)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("evaluate", Fitness(evaluator, objectives))
+    toolbox.register("map", batch_map)
+    toolbox.register("clone", clone)
+    return toolbox
+
+
+def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:
+    return make(toolbox.bits())
+
+
+def _with_rates(function: Callable[..., Any], role: str, n_segments: int) -> Callable[..., Any]:
+    """Give DEAP's required rates a value where the spec gave none."""
+    rates = {"indpb": 0.5 if role == "mate" else 1 / n_segments, "tournsize": 3}
+    missing = {
+        name: rates[name]
+        for name, parameter in _signature(function).items()
+        if name in rates and parameter.default is parameter.empty
+    }
+    return functools.partial(function, **missing) if missing else function
+
+
+def _signature(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-ins have none
+        return {}
+
+
+def _parameter_names(function: Callable[..., Any]) -> set[str]:
+    return set(_signature(function))
+
+
+def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., Any]:
+    """The operator, with DEAP's contract checked on what it returns."""
+    plain = getattr(function, "func", function)
+    name = f"{role} operator {getattr(plain, '__name__', type(plain).__name__)!r}"
+
+    @functools.wraps(plain)
+    def checked(*individuals: Any, **parameters: Any) -> Any:
+        lengths = {len(individual) for individual in individuals[:n]}
+        try:
+            result = function(*individuals, **parameters)
+        except (TypeError, OverflowError) as error:
+            if "array" not in str(error) and "integer" not in str(error):
+                raise
+            raise OperatorError(f"{name} wrote something that is no bit: {error}") from error
+        if not isinstance(result, tuple) or len(result) != n:
+            came = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result)
+            raise OperatorError(
+                f"{name} returned {came}; DEAP's rule is a tuple of {n} individual{'s' * (n > 1)}"
+            )
+        for individual in result:
+            _check_bits(individual, lengths, name)
+        return result
+
+    return checked
+
+
+def _check_bits(individual: Any, lengths: set[int], name: str) -> None:
+    if not hasattr(individual, "fitness"):
+        raise OperatorError(
+            f"{name} returned {type(individual).__name__} without a fitness; change the "
+            "individuals in place and return those"
+        )
+    if len(individual) not in lengths:
+        raise OperatorError(
+            f"{name} changed an individual's length to {len(individual)}; it must stay "
+            f"{min(lengths)}, one bit a superpixel"
+        )
+    if individual.count(0) + individual.count(1) != len(individual):
+        other = next(bit for bit in individual if bit not in (0, 1))
+        raise OperatorError(f"{name} wrote {other!r}; only the bits 0 and 1 are allowed")

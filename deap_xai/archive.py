@@ -54,7 +54,7 @@ class Archive:
 
     def find(self, mask: Mask) -> int | None:
         """Where a mask stands in the archive, or None."""
-        return self._index.get(mask.tobytes())
+        return self._index.get(np.asarray(mask, dtype=bool).tobytes())
 
     def add(self, masks: Masks, probabilities: Probabilities) -> None:
         """Append masks that aren't in it yet."""

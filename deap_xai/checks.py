@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from deap_xai.errors import BudgetExhausted
 from deap_xai.fitness import Evaluator
-from deap_xai.masking import MaskedView, fill_view
-from deap_xai.typing import Mask
+from deap_xai.typing import Mask, Masks
 
-__all__ = ["Checks", "check", "reserve"]
+__all__ = ["Checks", "check", "reserve", "without_each"]
 
 FILLS = ("mean", "black", "grey", "blur")
 """Fills under which a kept part is looked at again."""
@@ -65,12 +64,24 @@ class Checks:
         }
 
 
-def reserve(budget: int | None) -> int:
-    """How many model calls of a budget are kept for the checks: a fifth, 24 at most."""
-    return 0 if budget is None else min(24, budget // 5)
+def reserve(budget: int | None) -> tuple[int, int]:
+    """How many model calls the search leaves: for dropping and checks together, for checks alone.
+
+    A fifth of the budget, 24 at most; 9 of these for the checks.
+    """
+    held = 0 if budget is None else min(24, budget // 5)
+    return held, min(9, held)
 
 
-def check(evaluator: Evaluator, mask: Mask, fill: str, rng: np.random.Generator) -> Checks:
+def without_each(mask: Mask) -> Masks:
+    """The mask without each of its superpixels in turn: (size, S)."""
+    kept = np.flatnonzero(mask)
+    rows = np.repeat(mask[None], len(kept), axis=0)
+    rows[np.arange(len(kept)), kept] = False
+    return rows
+
+
+def check(evaluator: Evaluator, mask: Mask, fill: Any, rng: np.random.Generator) -> Checks:
     """Check a mask as far as the evaluator's budget reaches.
 
     The order is by what matters most: the rest, other fills, each kept superpixel dropped,
@@ -83,22 +94,17 @@ def check(evaluator: Evaluator, mask: Mask, fill: str, rng: np.random.Generator)
     mask
         (S,), bool.
     fill
-        Name of the evaluator's own fill, which isn't tried again.
+        The evaluator's own fill, which isn't tried again.
     rng
         For the random masks.
     """
     rest = _ask(evaluator, ~mask[None])[0]
     fills = {}
     for name in FILLS:
-        if name != fill:
-            view, segments = evaluator.view, evaluator.segments
-            other = MaskedView(view, segments, fill_view(view, segments, name))
-            fills[name] = float(_ask(evaluator.under(name, other), mask[None])[0])
+        if not isinstance(fill, str) or name != fill:
+            fills[name] = float(_ask(evaluator.under(name), mask[None])[0])
     dropped = np.full(len(mask), np.nan)
-    kept = np.flatnonzero(mask)
-    without = np.repeat(mask[None], len(kept), axis=0)
-    without[np.arange(len(kept)), kept] = False
-    dropped[kept] = _ask(evaluator, without)
+    dropped[mask] = _ask(evaluator, without_each(mask))
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
     random = _ask(evaluator, shuffled)
     return Checks(float(rest), fills, random[~np.isnan(random)], dropped)

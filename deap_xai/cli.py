@@ -65,7 +65,9 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--set", "operators", multiple=True, metavar="ROLE=SPEC",
                      help="An operator: bits, mate, mutate, select. Repeatable."),
         click.option("--objective", "objectives", multiple=True, metavar="SPEC",
-                     help="What to optimise; repeatable.  [default: probability]"),
+                     help="What to optimise; repeatable.  [default: the algorithm's]"),
+        click.option("--pick", metavar="SPEC",
+                     help="Point of the front: knee, best, smallest:p=0.9, within:k=5."),
         click.option("--population", default=40, show_default=True, type=click.IntRange(2),
                      help="Number of individuals."),
         click.option("--budget", type=click.IntRange(1), metavar="CALLS",
@@ -139,11 +141,10 @@ def _explainer(settings: dict[str, Any]) -> Explainer:
     use_files_only()
     classes = settings.pop("classes")
     operators = dict(_role(text) for text in settings.pop("operators"))
-    objectives = settings.pop("objectives") or ("probability",)
     return Explainer(
         settings.pop("model"),
         operators=operators,
-        objectives=objectives,
+        objectives=settings.pop("objectives") or None,
         class_names=classes and [line.strip() for line in classes if line.strip()],
         **settings,
     )

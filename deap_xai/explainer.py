@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deap_xai.algorithms import algorithms
+from deap_xai.algorithms import algorithms, defaults_of
 from deap_xai.archive import FrontPoint, front
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
+from deap_xai.backends.classes import class_index, class_name
 from deap_xai.chance import seeded
-from deap_xai.checks import check, reserve
+from deap_xai.checks import check, reserve, without_each
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
 from deap_xai.images import load_image
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives
+from deap_xai.picking import picks
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment
 from deap_xai.toolbox import Toolbox, make_toolbox
-from deap_xai.typing import Segments, View
+from deap_xai.typing import Masks, Segments, View
 
 __all__ = ["DEFAULT_BUDGET", "Explainer"]
 
 DEFAULT_BUDGET = 1000
 """Model calls of one explanation, unless a budget, seconds or patience is given."""
+
+PASSES = 0.9
+"""Share of the full view's probability from which on an empty view counts as passing."""
 
 
 class Explainer:
@@ -53,7 +59,11 @@ class Explainer:
         Operators by role: ``{"mate": "cxTwoPoint", "mutate": my_mutation}``. Names are this
         package's and those of ``deap.tools``.
     objectives
-        What fitness consists of: names, or pairs (function, weight).
+        What fitness consists of: names, or pairs (function, weight). None takes what the
+        algorithm is meant for.
+    pick
+        Which point of the front is shown: ``"knee"``, ``"best"``, ``"smallest:p=0.9"``,
+        ``"within:k=5"`` or a function. None takes what the algorithm is meant for.
     population
         Number of individuals.
     budget, seconds, patience
@@ -72,8 +82,8 @@ class Explainer:
     >>> image[:20] = 255
     >>> explainer = Explainer(brightness, segments="grid:n_segments=16", fill="black", budget=200)
     >>> explanation = explainer.explain(image, target=0)
-    >>> explanation.mask.reshape(4, 4)[:2].all(), round(explanation.probability, 2)
-    (True, 0.5)
+    >>> explanation.mask.astype(int).reshape(4, 4)[:2].tolist(), round(explanation.probability, 2)
+    ([[1, 1, 1, 1], [1, 1, 1, 1]], 0.5)
     """
 
     def __init__(
@@ -84,7 +94,8 @@ class Explainer:
         fill: Spec | View = "mean",
         algorithm: Spec = "eaElitist",
         operators: Mapping[str, Spec] | None = None,
-        objectives: Sequence[ObjectiveSpec] | str = ("probability",),
+        objectives: Sequence[ObjectiveSpec] | str | None = None,
+        pick: Spec | None = None,
         population: int = 40,
         budget: int | None = None,
         seconds: float | None = None,
@@ -109,12 +120,15 @@ class Explainer:
         Budget(budget, seconds, patience)  # checks the values now, not at the first image
         self.segments, self.fill = segments, fill
         self.algorithm = algorithm
-        self.operators = dict(operators or {})
-        self.objectives = resolve_objectives(objectives)
+        self._algorithm = algorithms.resolve(algorithm)
+        defaults = defaults_of(self._algorithm)
+        self.operators = {**defaults.operators, **(operators or {})}
+        self.objectives = resolve_objectives(objectives or defaults.objectives)
+        self.pick = pick or defaults.pick
+        self._pick = picks.resolve(self.pick)
         self.population = population
         self.budget, self.seconds, self.patience = budget, seconds, patience
         self.seed = seed
-        self._run = algorithms.resolve(algorithm)
 
     def explain(
         self,
@@ -142,8 +156,7 @@ class Explainer:
         budget = Budget(self.budget if limited else DEFAULT_BUDGET, self.seconds, self.patience)
         evaluator, notes = self._evaluator(image, target, budget)
         evaluator.on_batch = progress
-        if self._search(evaluator, budget):
-            notes.append("the search was interrupted; this is the best so far")
+        notes += self._search(evaluator)
         return self._conclude(evaluator, notes, start)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
@@ -169,58 +182,62 @@ class Explainer:
         view = self.backend.view(load_image(image))
         segments, notes = segment(view, self.segments)
         masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
-        index = self._target_index(target)
+        index = None if target is None else class_index(target, self.backend.class_names)
         return Evaluator(self.backend, masked_view, index, budget), notes
 
-    def _search(self, evaluator: Evaluator, budget: Budget) -> bool:
-        """Run the algorithm; whether it was interrupted."""
-        kept_back = reserve(budget.calls)
-        empty, full = (
-            np.zeros((1, evaluator.n_segments), bool),
-            np.ones((1, evaluator.n_segments), bool),
-        )
-        if budget.calls is not None:
-            budget.calls -= kept_back
+    def _search(self, evaluator: Evaluator) -> list[str]:
+        """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""
+        budget = evaluator.budget
+        held, few = reserve(budget.calls)
         try:
-            with seeded(self.seed):
-                evaluator.probabilities(np.concatenate([full, empty]))
+            with seeded(self.seed), suppress(BudgetExhausted), budget.holding_back(held, 0.15):
+                evaluator.probabilities(_full_and_empty(evaluator.n_segments))
                 toolbox = self._toolbox(evaluator)
-                self._run(toolbox.population(n=self.population), toolbox)
-        except BudgetExhausted:
-            pass
+                self._algorithm(toolbox.population(n=self.population), toolbox)
+            budget.patience = None  # it is the search that may lose patience, not the checks
+            with suppress(BudgetExhausted), budget.holding_back(few, 0.05):
+                self._drop(evaluator)
         except KeyboardInterrupt:
-            if not len(evaluator.archive):
+            if len(evaluator.archive) == 0:
                 raise
-            return True
-        finally:
-            if budget.calls is not None:
-                budget.calls += kept_back
-        return False
+            budget.calls = budget.spent  # whoever pressed Ctrl-C doesn't wait for checks either
+            return ["the search was interrupted; this is the best so far, without checks"]
+        return []
+
+    def _drop(self, evaluator: Evaluator) -> None:
+        """Ask for the picked mask without each of its superpixels, until none can go."""
+        tried = None
+        while tried is None or (self._picked(evaluator).mask != tried).any():
+            tried = self._picked(evaluator).mask
+            evaluator.probabilities(without_each(tried))
+
+    def _picked(self, evaluator: Evaluator) -> FrontPoint:
+        points = front(evaluator.archive)
+        if not points:
+            raise SettingError("the budget ended before any mask was evaluated; raise it")
+        return self._pick(points, _known(evaluator, True))
 
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
-        archive = evaluator.archive
-        best = _best(front(archive))
-        fill = self.fill if isinstance(self.fill, str) else ""
-        rng = np.random.default_rng(self.seed)
-        checks = check(evaluator, best.mask, fill, rng)
-        full, empty = (self._known(evaluator, value) for value in (True, False))
-        if empty >= 0.9 * full:
+        picked = self._picked(evaluator)
+        checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
+        full, empty = _known(evaluator, True), _known(evaluator, False)
+        if empty >= PASSES * full:
             notes.append(
                 f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
                 "fill nothing in the picture is needed for the answer; try another fill"
             )
         return Explanation(
-            mask=best.mask,
+            mask=picked.mask,
             segments=evaluator.segments,
             view=evaluator.view,
             fill=evaluator.masked_view.fill,
             target=evaluator.target,
-            target_name=self._class_name(evaluator.target),
-            probability=best.probability,
+            target_name=class_name(evaluator.target, self.backend.class_names),
+            probability=picked.probability,
             probability_full=full,
             probability_empty=empty,
-            attribution=attribution(archive),
-            archive=archive,
+            attribution=attribution(evaluator.archive),
+            archive=evaluator.archive,
             checks=checks,
             model_calls=evaluator.calls,
             seconds=time.perf_counter() - start,
@@ -238,6 +255,7 @@ class Explainer:
             "algorithm": _named(self.algorithm),
             "operators": {role: _named(spec) for role, spec in self.operators.items()},
             "objectives": [objective.name for objective in self.objectives],
+            "pick": _named(self.pick),
             "population": self.population,
             "budget": self.budget,
             "seconds": self.seconds,
@@ -245,42 +263,14 @@ class Explainer:
             "batch_size": self.backend.batch_size,
         }
 
-    def _known(self, evaluator: Evaluator, value: bool) -> float:
-        index = evaluator.archive.find(np.full(evaluator.n_segments, value))
-        return float("nan") if index is None else float(evaluator.archive.probabilities[index])
 
-    def _class_name(self, target: int) -> str:
-        names = self.backend.class_names
-        return f"class {target}" if names is None else str(names[target])
-
-    def _target_index(self, target: int | str | None) -> int | None:
-        if target is None or isinstance(target, (int, np.integer)):
-            if target is not None and target < 0:
-                raise SettingError(f"target must be a class index from 0 up; got {target}")
-            return None if target is None else int(target)
-        return _class_index(target, self.backend.class_names)
+def _full_and_empty(n_segments: int) -> Masks:
+    return np.repeat([[True], [False]], n_segments, axis=1)
 
 
-def _class_index(name: str, class_names: Sequence[str] | None) -> int:
-    if name.isdecimal():
-        return int(name)
-    if class_names is None:
-        raise SettingError(f"target {name!r}: this model has no class names; give an index")
-    folded = [str(known).casefold().replace("_", " ") for known in class_names]
-    wanted = name.casefold().replace("_", " ")
-    if wanted in folded:
-        return folded.index(wanted)
-    import difflib
-
-    close = difflib.get_close_matches(wanted, folded, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise SettingError(f"target {name!r} is no class of this model{hint}")
-
-
-def _best(points: list[FrontPoint]) -> FrontPoint:
-    if not points:
-        raise BudgetExhausted("the budget ended before any mask was evaluated; raise it")
-    return points[-1]
+def _known(evaluator: Evaluator, value: bool) -> float:
+    index = evaluator.archive.find(np.full(evaluator.n_segments, value))
+    return float("nan") if index is None else float(evaluator.archive.probabilities[index])
 
 
 def _named(value: Any) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_xai.archive import Archive
 from deap_xai.backends.base import Backend
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
-from deap_xai.masking import MaskedView
+from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
+from deap_xai.segmentation import adjacency
 from deap_xai.typing import Masks, Probabilities, Segments, View
 
 __all__ = ["Budget", "Evaluator", "Fitness", "batch_map"]
@@ -61,6 +65,17 @@ class Budget:
     def limited(self) -> bool:
         """Whether it ever ends."""
         return (self.calls, self.seconds, self.patience) != (None, None, None)
+
+    @contextmanager
+    def holding_back(self, calls: int, share: float) -> Iterator[None]:
+        """Within, the budget ends early: so many calls, and that share of the seconds."""
+        before = self.calls, self.seconds
+        self.calls = None if self.calls is None else max(1, self.calls - calls)
+        self.seconds = None if self.seconds is None else self.seconds * (1 - share)
+        try:
+            yield
+        finally:
+            self.calls, self.seconds = before
 
     def allowed(self, wanted: int) -> int:
         """How many of so many model calls may be made now."""
@@ -181,11 +196,17 @@ class Evaluator:
         column = self.target if target is None else target
         return np.array([self._rows[i][column] for i in found], np.float32)  # type: ignore[index]
 
-    def under(self, name: str, masked_view: MaskedView) -> Evaluator:
-        """An evaluator of the same view under another fill, with the same budget."""
-        if name not in self._siblings:
-            self._siblings[name] = Evaluator(self.backend, masked_view, self.target, self.budget)
-        return self._siblings[name]
+    @cached_property
+    def neighbours(self) -> NDArray[np.bool_]:
+        """Which superpixels touch: (S, S), symmetric."""
+        return adjacency(self.segments)
+
+    def under(self, fill: str) -> Evaluator:
+        """The evaluator of the same view under another fill, with the same budget."""
+        if fill not in self._siblings:
+            other = MaskedView(self.view, self.segments, fill_view(self.view, self.segments, fill))
+            self._siblings[fill] = Evaluator(self.backend, other, self.target, self.budget)
+        return self._siblings[fill]
 
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)

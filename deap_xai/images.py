@@ -244,8 +244,7 @@ def _from_pillow(picture: PIL.Image.Image, name: str) -> Image:
         is_png = picture.format == "PNG"
         picture = _upright(picture)
         if picture.mode == "F" or picture.mode.startswith("I"):
-            sixteen = picture.mode.startswith("I;16") or is_png
-            return _grey_to_rgb(_shallow(np.asarray(picture), name, sixteen))
+            return _grey_to_rgb(_shallow(np.asarray(picture), name, is_png))
         if picture.mode == "La":  # Pillow converts premultiplied grey to nothing but LA
             picture = picture.convert("LA")
         if picture.has_transparency_data:
@@ -268,20 +267,22 @@ def _over_white(picture: PIL.Image.Image) -> Image:
     return np.array(white)
 
 
-def _shallow(values: NDArray[Any], name: str, sixteen: bool) -> NDArray[np.uint8]:
+def _shallow(values: NDArray[Any], name: str, is_png: bool) -> NDArray[np.uint8]:
     """Bring deep grey to 8-bit: scale a usual range as a whole, stretch any other to fit."""
+    if values.dtype.kind == "u":
+        return _eight_bit(values)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise ImageError(
             f"{name} holds NaN or infinite values; expected finite ones: replace them first"
         )
-    ranges = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    if sixteen:
-        low, high = 0.0, 65535.0
-    elif low >= 0 and high <= ranges[-1]:
+    ranges = [1.0, 255.0, 65535.0] if values.dtype.kind == "f" else [255.0, 65535.0]
+    if is_png:  # Pillow before 11 opens 16-bit grey as 32-bit
+        ranges = [65535.0]
+    if low >= 0 and high <= ranges[-1]:
         low, high = 0.0, next(limit for limit in ranges if high <= limit)
     # In float64, since the far ends of 32-bit integers are no float32s; one value has no span.
-    scaled = (values - low) * (255.0 / ((high - low) or 1.0))
+    scaled = np.subtract(values, low, dtype=np.float64) * 255 / ((high - low) or 1.0)
     return np.rint(scaled).astype(np.uint8)
 
 
@@ -310,7 +311,7 @@ def _check_shape(array: NDArray[Any]) -> None:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
         return
     hint = ""
-    if len(shape) == 3 and shape[0] in (1, 3, 4):
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] > 4:
         hint = "; the channels seem to come first: give np.transpose(image, (1, 2, 0))"
     elif len(shape) == 4:
         hint = "; this looks like a batch: give one image of it, such as images[0]"

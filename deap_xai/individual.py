@@ -32,8 +32,7 @@ class Individual(array.array):  # type: ignore[type-arg]  # array takes no param
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle bits and fitness; the class is made again where it is read."""
-        state = {**self.__dict__, "fitness": self.fitness.values}
-        return _rebuild, (self.weights, self.tobytes(), state)
+        return _rebuild, (self.weights, self.tobytes(), dict(self.__dict__))
 
     def __deepcopy__(self, memo: Any) -> Individual:
         """A copy of bits, fitness and whatever else an algorithm has attached."""
@@ -42,7 +41,6 @@ class Individual(array.array):  # type: ignore[type-arg]  # array takes no param
 
 def _rebuild(weights: tuple[float, ...], bits: bytes, state: dict[str, Any]) -> Individual:
     individual = individual_class(weights)(array.array("b", bits))
-    individual.fitness.values = state.pop("fitness")
     individual.__dict__.update(state)
     return individual
 

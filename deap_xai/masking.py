@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from deap_xai.errors import SettingError
 from deap_xai.images import fit_image, load_image
-from deap_xai.registry import Spec, parameters, registry
+from deap_xai.registry import Spec, registry
 from deap_xai.typing import Masks, Segments, View, Views
 
 __all__ = [
@@ -249,12 +249,6 @@ def fill_view(
         return color(view, segments, rgb=spec)
     function = fills.resolve(spec)
     title = repr(spec if isinstance(spec, str) else getattr(spec, "__name__", spec))
-    missing = [name for name, default in parameters(function).items() if default is ...]
-    if isinstance(spec, str) and missing:
-        raise SettingError(
-            f"fill {title} needs a value for {' and '.join(missing)}: "
-            f"{spec.partition(':')[0]}:{missing[0]}=…"
-        )
     return _checked(function(view, segments), view.shape, f"fill {title}")
 
 
@@ -363,9 +357,9 @@ def _colour(rgb: Any) -> tuple[int, ...]:
     if isinstance(rgb, str):
         with suppress(ValueError):
             return PIL.ImageColor.getrgb(rgb)[:3]
-    elif isinstance(rgb, tuple | list) and len(rgb) == 3:
-        if all(isinstance(value, int | np.integer) and 0 <= value <= 255 for value in rgb):
-            return tuple(rgb)
+    parts = rgb if isinstance(rgb, tuple | list) and len(rgb) == 3 else [None]
+    if all(isinstance(part, int | np.integer) and 0 <= part <= 255 for part in parts):
+        return tuple(parts)
     raise SettingError(
         f"a colour must be three whole numbers in 0..255, such as (0, 128, 128), or a name or hex "
         f"code that Pillow knows, such as 'teal' or '#008080'; got {rgb!r}"

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
+from deap_xai.backends.classes import class_index
 from deap_xai.errors import SettingError
 from deap_xai.registry import Spec, registry
-from deap_xai.typing import Masks
+from deap_xai.typing import Mask, Masks
 
 if TYPE_CHECKING:
     from deap_xai.fitness import Evaluator
@@ -18,9 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Objective",
     "area",
+    "compactness",
+    "contrast",
+    "necessity",
     "objectives",
+    "pieces",
     "probability",
     "resolve_objectives",
+    "robustness",
     "size",
 ]
 
@@ -82,6 +89,69 @@ def area(evaluator: Evaluator, masks: Masks, /) -> Values:
     """Share of the view's pixels kept: 0..1, less is better."""
     pixels = np.bincount(evaluator.segments.ravel(), minlength=evaluator.n_segments)
     return masks @ (pixels / pixels.sum())
+
+
+@weighted(1.0)
+def necessity(evaluator: Evaluator, masks: Masks, /) -> Values:
+    """One minus the target's probability on what is *not* kept: 0..1, more is better.
+
+    1 - p(complement): how far the answer falls without the kept part, the converse of
+    sufficiency (Watson, Gultchin, Taly and Floridi, UAI 2021). Costs model calls of its own.
+    """
+    return 1 - evaluator.probabilities(~masks)
+
+
+@weighted(1.0)
+def contrast(evaluator: Evaluator, masks: Masks, /, *, other: int | str) -> Values:
+    """The target's probability minus another class's on the kept part: -1..1, more is better.
+
+    p(target) - p(other): why this rather than that (Lipton, "Contrastive explanation", 1990).
+
+    Parameters
+    ----------
+    other
+        Index or name of the other class.
+    """
+    index = class_index(other, evaluator.backend.class_names)
+    return evaluator.probabilities(masks) - evaluator.probabilities(masks, target=index)
+
+
+@weighted(1.0)
+def compactness(evaluator: Evaluator, masks: Masks, /) -> Values:
+    """One minus the share of touching pairs of superpixels that the boundary cuts: 0..1.
+
+    1 - cut(kept, hidden) / edges over the adjacency graph; more is better, 1 is no boundary.
+    """
+    first, second = np.nonzero(np.triu(evaluator.neighbours))
+    cut = masks[:, first] != masks[:, second]
+    return 1 - cut.mean(axis=1) if len(first) else np.ones(len(masks))
+
+
+@weighted(-1.0)
+def pieces(evaluator: Evaluator, masks: Masks, /) -> Values:
+    """Number of connected pieces that the kept part falls into: 0..S, less is better."""
+    return np.array([_pieces(evaluator.neighbours, mask) for mask in masks])
+
+
+@weighted(1.0)
+def robustness(evaluator: Evaluator, masks: Masks, /, *, fills: str = "black+blur") -> Values:
+    """The target's lowest probability on the kept part over several fills: 0..1, more is better.
+
+    min over fills of p, the worst case of robust optimisation (Ben-Tal and Nemirovski, 1998).
+    The evaluator's own fill is among them. Each further fill costs model calls of its own.
+
+    Parameters
+    ----------
+    fills
+        Further fills, joined by ``+``.
+    """
+    others = [evaluator.under(name).probabilities(masks) for name in fills.split("+")]
+    return np.minimum.reduce([evaluator.probabilities(masks), *others])
+
+
+def _pieces(neighbours: NDArray[np.bool_], mask: Mask) -> int:
+    kept = np.flatnonzero(mask)
+    return int(connected_components(neighbours[np.ix_(kept, kept)], directed=False)[0])
 
 
 def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:

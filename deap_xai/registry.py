@@ -87,7 +87,7 @@ class Registry:
         if name in self._functions:
             return self._functions[name]
         if name in (plugins := self._entry_points()):
-            self._functions[name] = plugins[name].load()
+            self._functions[name] = self._load(plugins[name])
             return self._functions[name]
         if self._library is not None and callable(found := getattr(self._library, name, None)):
             return found
@@ -119,11 +119,24 @@ class Registry:
                 raise SettingError(
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
+        for key in _required(function) - values.keys():
+            raise SettingError(
+                f"{self.kind} {name!r} needs its parameter {key!r}: {name}:{key}=VALUE"
+            )
         return functools.partial(function, **values) if values else function
 
     def _entry_points(self) -> dict[str, Any]:
         plural = self.kind + "s"
         return {point.name: point for point in entry_points(group=f"deap_xai.{plural}")}
+
+    def _load(self, plugin: Any) -> Callable[..., Any]:
+        try:
+            return plugin.load()
+        except Exception as error:  # anything may go wrong in code that isn't ours
+            raise SettingError(
+                f"the plug-in {plugin.value!r} for {self.kind} {plugin.name!r} can't be loaded: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _unknown(self, name: str) -> str:
         known = self.names()
@@ -182,6 +195,15 @@ def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in FILLED
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _required(function: Callable[..., Any]) -> set[str]:
+    """Keyword-only parameters without a default. DEAP's have none: its rates are filled later."""
+    return {
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
     }
 
 

@@ -16,7 +16,6 @@ from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
 from deap_xai.operators import operators
 from deap_xai.registry import Spec
-from deap_xai.segmentation import adjacency
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "make_toolbox"]
 
@@ -50,7 +49,6 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
     def __init__(self, evaluator: Evaluator, seed: int = 0) -> None:
         self.evaluator = evaluator
         self.rng = np.random.default_rng(seed)
-        self._context: dict[str, Any] = {"rng": self.rng, "evaluator": evaluator}
         super().__init__()
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
@@ -62,9 +60,9 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
         super().register(alias, function, *args, **kargs)
 
     def _known(self, name: str) -> Any:
-        if name not in self._context:  # the adjacency, made only if an operator asks for it
-            self._context[name] = adjacency(self.evaluator.segments)
-        return self._context[name]
+        if name == "neighbours":
+            return self.evaluator.neighbours
+        return self.rng if name == "rng" else self.evaluator
 
 
 def make_toolbox(
@@ -99,7 +97,9 @@ def make_toolbox(
     for role, spec in roles.items():
         function = operators.resolve(spec)
         args = (evaluator.n_segments,) if role == "bits" else ()
-        toolbox.register(role, _with_rates(function, role, evaluator.n_segments), *args)
+        toolbox.register(
+            role, _with_rates(function, role, evaluator.n_segments, len(weights)), *args
+        )
     make = individual_class(weights)
     toolbox.register("individual", _make_individual, make, toolbox)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
@@ -113,9 +113,15 @@ def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:
     return make(toolbox.bits())
 
 
-def _with_rates(function: Callable[..., Any], role: str, n_segments: int) -> Callable[..., Any]:
+def _with_rates(
+    function: Callable[..., Any], role: str, n_segments: int, n_objectives: int
+) -> Callable[..., Any]:
     """Give DEAP's required rates a value where the spec gave none."""
-    rates = {"indpb": 0.5 if role == "mate" else 1 / n_segments, "tournsize": 3}
+    rates = {
+        "indpb": 0.5 if role == "mate" else 1 / n_segments,
+        "tournsize": 3,
+        "ref_points": tools.uniform_reference_points(n_objectives, p=12),
+    }
     missing = {
         name: rates[name]
         for name, parameter in _signature(function).items()

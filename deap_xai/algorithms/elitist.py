@@ -8,7 +8,7 @@ from deap import algorithms as deap_algorithms
 from deap import tools
 
 from deap_xai.algorithms.registration import (
-    algorithms,
+    algorithm,
     evaluate,
     generations,
     new_logbook,
@@ -18,7 +18,7 @@ from deap_xai.algorithms.registration import (
 __all__ = ["eaElitist"]
 
 
-@algorithms.register
+@algorithm(objectives=("probability",), pick="best")
 def eaElitist(
     population: list[Any],
     toolbox: Any,

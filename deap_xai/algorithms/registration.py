@@ -1,21 +1,61 @@
-"""The registry of algorithms, and what their loops share."""
+"""The registry of algorithms, what goes with each, and what their loops share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from deap import tools
 
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.registry import registry
 
-__all__ = ["algorithms", "evaluate", "generations", "new_logbook", "record"]
+__all__ = [
+    "Defaults",
+    "algorithm",
+    "algorithms",
+    "defaults_of",
+    "evaluate",
+    "generations",
+    "new_logbook",
+    "record",
+]
 
 STALLED = 50
 """Generations without a single new mask after which an unlimited run has converged."""
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 algorithms = registry("algorithm")
+
+
+class Defaults(NamedTuple):
+    """What an algorithm is meant to run with, unless the user says otherwise."""
+
+    objectives: Sequence[str] = ("probability", "size")
+    operators: Mapping[str, str] = MappingProxyType({})
+    pick: str = "knee"
+
+
+def algorithm(
+    objectives: Sequence[str] = ("probability", "size"),
+    pick: str = "knee",
+    **operators: str,
+) -> Callable[[F], F]:
+    """Register an algorithm with its default objectives, operators by role, and pick."""
+
+    def mark(function: F) -> F:
+        function.defaults = Defaults(objectives, operators, pick)  # type: ignore[attr-defined]
+        return algorithms.register(function)
+
+    return mark
+
+
+def defaults_of(function: Callable[..., Any]) -> Defaults:
+    """The defaults of an algorithm; those of :class:`Defaults` for a function from elsewhere."""
+    found = getattr(getattr(function, "func", function), "defaults", None)
+    return found if isinstance(found, Defaults) else Defaults()
 
 
 def generations(toolbox: Any, ngen: int | None) -> Iterator[int]:
@@ -45,7 +85,7 @@ def evaluate(individuals: Sequence[Any], toolbox: Any) -> tuple[list[Any], int]:
     Returns
     -------
     The individuals that have a fitness now, and how many were evaluated. When the budget ends
-    amid the batch, those that it no longer covered are missing.
+    amid the batch, those without a fitness are left out.
     """
     invalid = [individual for individual in individuals if not individual.fitness.valid]
     try:

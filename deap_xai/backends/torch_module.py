@@ -89,11 +89,11 @@ class TorchBackend(Backend):
         """Probabilities (N, C) under masks (N, S); views are drawn on the device."""
         if self._parts is None:
             return super().predict_masked(masked_view, masks)
-        segments = torch.from_numpy(masked_view.segments).to(self.device, torch.long)
+        segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
         view, fill = self._normalised(masked_view.view), self._normalised(masked_view.fill)
 
         def predict(chunk: Masks) -> Probabilities:
-            keep = torch.from_numpy(chunk).to(self.device)[:, segments]
+            keep = torch.tensor(chunk, device=self.device)[:, segments]
             # Channels last in memory, as convolutions like it; the module sees (N, 3, h, w).
             return self._forward(torch.where(keep[..., None], view, fill).permute(0, 3, 1, 2))
 
@@ -109,10 +109,11 @@ class TorchBackend(Backend):
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        # A copy: arrays may be read-only, which torch.from_numpy warns of.
+        tensor = torch.tensor(pixels, dtype=torch.float32, device=self.device)
         mean = torch.tensor(self._parts.mean, device=self.device)
         std = torch.tensor(self._parts.std, device=self.device)
-        return (tensor.to(torch.float32) / 255 - mean) / std
+        return (tensor / 255 - mean) / std
 
     def _forward(self, inputs: torch.Tensor) -> Probabilities:
         output = self._module(inputs)

@@ -4,7 +4,18 @@ Plain functions under DEAP's naming. A parameter named ``rng`` receives the tool
 generator, one named ``neighbours`` the superpixels' adjacency matrix (S, S), bool.
 """
 
+from deap_xai.operators.crossover import cxRegion
 from deap_xai.operators.initialisation import initBernoulli, initSizes
+from deap_xai.operators.mutation import mutBoundary, mutDensify, mutSparsify, mutSwap
 from deap_xai.operators.registration import operators
 
-__all__ = ["initBernoulli", "initSizes", "operators"]
+__all__ = [
+    "cxRegion",
+    "initBernoulli",
+    "initSizes",
+    "mutBoundary",
+    "mutDensify",
+    "mutSparsify",
+    "mutSwap",
+    "operators",
+]

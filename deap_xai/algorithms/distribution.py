@@ -1,0 +1,103 @@
+"""Estimation of distribution, through DEAP's generate-update interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from deap import algorithms as deap_algorithms
+
+from deap_xai.algorithms.registration import algorithm, generations, new_logbook
+from deap_xai.errors import BudgetExhausted
+
+__all__ = ["UMDA", "eaUMDA"]
+
+
+class UMDA:
+    """A probability for each bit, learnt from the selected individuals.
+
+    The univariate marginal distribution algorithm of Mühlenbein and Paaß (PPSN IV, 1996). With
+    a rate under 1 it moves only part of the way, which is PBIL (Baluja, 1994). The marginals stay
+    within 1/S and 1 - 1/S, so that no bit is ever lost.
+
+    Parameters
+    ----------
+    individuals
+        The first ones; the marginals start from their mean.
+    toolbox
+        Its ``select`` chooses whom to learn from.
+    rng
+        Source of chance.
+    rate
+        How far the marginals move to the selected individuals' mean, 0..1.
+    share
+        Share of individuals selected, 0..1.
+    """
+
+    def __init__(
+        self,
+        individuals: list[Any],
+        toolbox: Any,
+        rng: np.random.Generator,
+        rate: float = 0.7,
+        share: float = 0.3,
+    ) -> None:
+        self._make, self._n = type(individuals[0]), len(individuals)
+        self._toolbox, self._rng = toolbox, rng
+        self._rate, self._share = rate, share
+        self.marginals = np.full(len(individuals[0]), 0.5)
+
+    def generate(self) -> list[Any]:
+        """New individuals drawn bit by bit from the marginals."""
+        bits = self._rng.random((self._n, len(self.marginals))) < self.marginals
+        return [self._make(row) for row in bits.astype(int).tolist()]
+
+    def update(self, individuals: list[Any]) -> None:
+        """Move the marginals towards the best of these."""
+        chosen = self._toolbox.select(individuals, max(1, round(self._share * len(individuals))))
+        margin = 1 / len(self.marginals)
+        moved = (1 - self._rate) * self.marginals + self._rate * np.mean(chosen, axis=0)
+        self.marginals = np.clip(moved, margin, 1 - margin)
+
+
+@algorithm(objectives=("probability",), select="selBest", pick="best")
+def eaUMDA(
+    population: list[Any],
+    toolbox: Any,
+    rate: float = 0.7,
+    share: float = 0.3,
+    ngen: int | None = None,
+    stats: Any = None,
+    halloffame: Any = None,
+    verbose: bool = False,
+) -> tuple[list[Any], Any]:
+    """:class:`UMDA` run by DEAP's ``eaGenerateUpdate``.
+
+    Parameters
+    ----------
+    population
+        Its size is what each generation has; the first marginals are 1/2.
+    rate, share
+        See :class:`UMDA`.
+    toolbox, ngen, stats, halloffame, verbose
+        As for :func:`~deap_xai.algorithms.eaElitist`.
+
+    Returns
+    -------
+    The last population that was evaluated whole, and a ``deap.tools.Logbook``.
+    """
+    strategy = UMDA(population, toolbox, toolbox.rng, rate, share)
+    toolbox.register("generate", strategy.generate)
+    toolbox.register("update", strategy.update)
+    logbook = new_logbook(stats)
+    for gen in generations(toolbox, ngen):
+        try:
+            population[:], rows = deap_algorithms.eaGenerateUpdate(
+                toolbox, 1, halloffame, stats, verbose=False
+            )
+        except BudgetExhausted:
+            break
+        logbook.record(**{**rows[0], "gen": gen})
+        if verbose:
+            print(logbook.stream)  # noqa: T201  # as DEAP's algorithms do
+    return population, logbook

@@ -1,0 +1,56 @@
+"""Names of classes, and which class a name means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+
+from deap_xai.errors import SettingError
+
+__all__ = ["class_index", "class_name"]
+
+
+def class_name(index: int, class_names: Sequence[str] | None) -> str:
+    """The name of a class, or ``"class 7"`` where there are no names.
+
+    Examples
+    --------
+    >>> class_name(1, ["cat", "dog"]), class_name(7, None)
+    ('dog', 'class 7')
+    """
+    if class_names is None or index >= len(class_names):
+        return f"class {index}"
+    return str(class_names[index])
+
+
+def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
+    """The index of a class given by index or name; case and underscores don't matter.
+
+    Raises
+    ------
+    SettingError
+        If there is no such class; the message has the closest names.
+
+    Examples
+    --------
+    >>> class_index("tree_frog", ["bullfrog", "tree frog"]), class_index("12", None)
+    (1, 12)
+    """
+    if isinstance(target, (int, np.integer)) or target.isdecimal():
+        if int(target) < 0:
+            raise SettingError(f"target must be a class index from 0 up; got {target}")
+        return int(target)
+    if class_names is None:
+        raise SettingError(f"target {target!r}: this model has no class names; give an index")
+    folded = [_folded(str(name)) for name in class_names]
+    if _folded(target) in folded:
+        return folded.index(_folded(target))
+    close = difflib.get_close_matches(_folded(target), folded, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise SettingError(f"target {target!r} is no class of this model{hint}")
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", " ").strip()

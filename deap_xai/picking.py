@@ -1,0 +1,51 @@
+"""Which point of the front an explanation shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deap_xai.archive import FrontPoint
+from deap_xai.registry import registry
+
+__all__ = ["best", "knee", "picks", "smallest", "within"]
+
+picks = registry("pick")
+"""Functions of the front, small to large, and the full view's probability to one point."""
+
+
+@picks.register
+def best(points: Sequence[FrontPoint], full: float, /) -> FrontPoint:
+    """The highest probability, whatever the size."""
+    return points[-1]
+
+
+@picks.register
+def knee(points: Sequence[FrontPoint], full: float, /) -> FrontPoint:
+    """The knee among the masks that are at least as probable as the full view.
+
+    The point farthest above the line from (0, 0) to (S, p_max) in probability against size, as
+    Kneedle finds it (Satopää, Albrecht, Irwin and Raghavan, ICDCS Workshops 2011): where more
+    superpixels begin to bring less than their share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = [FrontPoint(np.arange(10) < k, p) for k, p in [(1, 0.3), (3, 0.8), (9, 0.9)]]
+    >>> knee(points, 0.7)
+    FrontPoint(size=3, probability=0.800)
+    """
+    enough = [point for point in points if point.probability >= full] or [points[-1]]
+    n_segments, top = len(points[0].mask), enough[-1].probability or 1.0
+    return max(enough, key=lambda point: point.probability / top - point.size / n_segments)
+
+
+@picks.register
+def smallest(points: Sequence[FrontPoint], full: float, /, *, p: float = 0.9) -> FrontPoint:
+    """The smallest with probability ``p`` at least; the best where none has."""
+    return next((point for point in points if point.probability >= p), points[-1])
+
+
+@picks.register
+def within(points: Sequence[FrontPoint], full: float, /, *, k: int = 5) -> FrontPoint:
+    """The best with ``k`` superpixels at most; the smallest where all have more."""
+    return next((point for point in reversed(points) if point.size <= k), points[0])

@@ -1,0 +1,150 @@
+"""How far an explanation can be trusted: against the exact optimum, and over seeds."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_xai.archive import Archive, FrontPoint, front, front_quality
+from deap_xai.errors import SettingError
+from deap_xai.explainer import Explainer
+from deap_xai.explanation import Explanation
+from deap_xai.fitness import Evaluator
+from deap_xai.picking import smallest
+from deap_xai.typing import Masks
+
+__all__ = ["Certificate", "Consensus", "certify", "consensus", "jaccard"]
+
+MOST = 16
+"""The most superpixels whose 2^S masks are enumerated: 65,536 model calls."""
+
+
+class Certificate(NamedTuple):
+    """What was found beside what is possible.
+
+    Attributes
+    ----------
+    optimum
+        The smallest mask whose probability is at least the threshold, over all 2^S masks.
+    found
+        The smallest such mask that the explanation's search evaluated.
+    gap
+        Superpixels that ``found`` keeps more than ``optimum``: 0 is optimal.
+    quality, quality_found
+        Front quality over all masks, and over those that the search evaluated: 0..1.
+    """
+
+    optimum: FrontPoint
+    found: FrontPoint
+    gap: int
+    quality: float
+    quality_found: float
+
+
+def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) -> Certificate:
+    """Enumerate every mask and compare.
+
+    Parameters
+    ----------
+    evaluator
+        Of the same image and settings: ``explainer.evaluator(image)`` without a budget.
+    explanation
+        What was found.
+    share
+        The threshold, as a share of the full view's probability.
+
+    Raises
+    ------
+    SettingError
+        If there are more than 16 superpixels.
+
+    Examples
+    --------
+    >>> model = lambda views: [[v.mean() / 255, 1 - v.mean() / 255] for v in views]
+    >>> settings = dict(segments="grid:n_segments=4", fill="black")
+    >>> image = np.full((8, 8, 3), 200, np.uint8)
+    >>> explanation = Explainer(model, budget=40, **settings).explain(image, target=0)
+    >>> certify(Explainer(model, **settings).evaluator(image, target=0), explanation).gap
+    0
+    """
+    if evaluator.n_segments > MOST:
+        raise SettingError(
+            f"{evaluator.n_segments} superpixels have 2^{evaluator.n_segments} masks, too many to "
+            f"enumerate; use {MOST} at most, such as segments='slic:n_segments=12'"
+        )
+    masks = np.array(list(itertools.product([False, True], repeat=evaluator.n_segments)))
+    everything = Archive(masks, evaluator.probabilities(masks))
+    full = explanation.probability_full
+    optimum = smallest(front(everything), full, p=share * full)
+    found = smallest(front(explanation.archive), full, p=share * full)
+    return Certificate(
+        optimum,
+        found,
+        found.size - optimum.size,
+        front_quality(everything),
+        front_quality(explanation.archive),
+    )
+
+
+class Consensus(NamedTuple):
+    """What several seeds agree on.
+
+    Attributes
+    ----------
+    explanations
+        One for each seed.
+    kept
+        Share of the runs that keep each superpixel, (S,), 0..1.
+    low, high
+        Its 95 % interval by Wilson's score, (S,), 0..1.
+    jaccard
+        Mean overlap of two runs' masks, 0..1.
+    """
+
+    explanations: Sequence[Explanation]
+    kept: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    jaccard: float
+
+
+def consensus(explainer: Explainer, image: Any, target: Any = None, seeds: int = 5) -> Consensus:
+    """Explain one image with several seeds, from the explainer's own upwards.
+
+    The interval is Wilson's (Journal of the American Statistical Association 22, 1927) with
+    z = 1.96: (k + z²/2 ± z·sqrt(k(n-k)/n + z²/4)) / (n + z²) for k of n.
+    """
+    if seeds < 2:
+        raise SettingError(f"a consensus needs 2 seeds at least; got {seeds}")
+    explanations = []
+    for seed in range(explainer.seed, explainer.seed + seeds):
+        twin = copy.copy(explainer)
+        twin.seed = seed
+        explanations.append(twin.explain(image, target))
+    masks = np.array([explanation.mask for explanation in explanations])
+    k, z = masks.sum(axis=0), 1.96
+    middle, half = k + z**2 / 2, z * np.sqrt(k * (seeds - k) / seeds + z**2 / 4)
+    low, high = (middle - half) / (seeds + z**2), (middle + half) / (seeds + z**2)
+    return Consensus(explanations, k / seeds, low, high, jaccard(masks))
+
+
+def jaccard(masks: Masks) -> float:
+    """Mean over pairs of masks (N, S) of |a and b| / |a or b|: 0..1; two empty ones overlap by 1.
+
+    Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 11, 1912.
+
+    Examples
+    --------
+    >>> jaccard(np.array([[1, 1, 0], [0, 1, 1]], bool)) == 1 / 3
+    True
+    """
+    overlaps = [
+        (a & b).sum() / (a | b).sum() if (a | b).any() else 1.0
+        for a, b in itertools.combinations(masks, 2)
+    ]
+    return float(np.mean(overlaps))

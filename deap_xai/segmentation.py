@@ -48,7 +48,7 @@ segmenters = registry("segmenter")
 
 @segmenters.register
 def slic(
-    view: View, /, *, n_segments: int = 50, compactness: float = 10.0, sigma: float = 1.0
+    view: View, /, *, n_segments: int = 50, compactness: float = 20.0, sigma: float = 1.0
 ) -> Labels:
     """Cluster pixels by colour and place (:func:`skimage.segmentation.slic`).
 

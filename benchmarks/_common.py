@@ -1,0 +1,99 @@
+"""What the benchmarks share: where the data is, what the machine is, how tables are written."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("deap-xai", "deap", "numpy", "scikit-image", "torch", "torchvision")
+
+
+def arguments(doc: str | None, name: str) -> argparse.ArgumentParser:
+    """A parser with ``--smoke`` and ``--out``; the script's docstring is its help."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--smoke", action="store_true", help="a run of seconds, nothing written")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.csv", metavar="FILE")
+    return parser
+
+
+def data_folder() -> Path | None:
+    """The folder with real models and photographs, or None.
+
+    ``DEAP_XAI_DATA`` names it; else ``shared/data`` beside the repository is looked at.
+    """
+    folder = Path(os.environ.get("DEAP_XAI_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "images" / "labels.csv").is_file():
+        return None
+    os.environ["TORCH_HOME"] = str(folder / "torch_home")
+    return folder
+
+
+def require_data(smoke: bool) -> Path:
+    """The data folder; without one the script ends, kindly in a smoke run."""
+    folder = data_folder()
+    if folder is None:
+        print("skipped: no real models and photographs; DEAP_XAI_DATA names their folder")
+        sys.exit(0 if smoke else 1)
+    return folder
+
+
+def labelled_photographs(folder: Path) -> list[tuple[Path, int]]:
+    """Photographs and their class indexes, in the order of ``labels.csv``."""
+    with (folder / "images" / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        (folder / "images" / row["file"], int(row["class_index"]))
+        for row in rows
+        if row["class_index"].isdecimal()
+    ]
+
+
+def machine() -> str:
+    """Processor, cores, Python and packages: what a figure depends on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> None:
+    """Write rows as CSV, with the machine and further facts in ``#`` lines above."""
+    rows = list(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        file.write(f"# {machine()}\n")
+        for name, value in facts.items():
+            file.write(f"# {name}: {value}\n")
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"wrote {path}")
+
+
+def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows as a Markdown table."""
+    rows = list(rows)
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + " --- |" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(_cell(value) for value in row.values()) + " |")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_xai.errors import BudgetExhausted
+from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Mask, Masks
 
@@ -20,48 +19,6 @@ FILLS = ("mean", "black", "grey", "blur")
 
 N_RANDOM = 5
 """Random masks of the same size."""
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What was found out about a mask beside its probability; NaN or missing: not checked.
-
-    Attributes
-    ----------
-    rest
-        Probability of the target on what the mask hides, 0..1.
-    fills
-        Probability of the kept part under other fills, by the fill's name.
-    random
-        Probabilities of random masks of the same size, (R,).
-    dropped
-        Probability with each kept superpixel dropped, (S,); NaN where it isn't kept.
-    """
-
-    rest: float
-    fills: Mapping[str, float]
-    random: NDArray[np.float64]
-    dropped: NDArray[np.float64]
-
-    def minimal(self, mask: Mask, threshold: float) -> bool | None:
-        """Whether dropping any kept superpixel brings the probability under a threshold.
-
-        None when not all of them were tried. This is 1-minimality, as in the shrinking of
-        sufficient reasons (Ignatiev, Narodytska and Marques-Silva, AAAI 2019).
-        """
-        tried = self.dropped[mask]
-        if (tried >= threshold).any():
-            return False
-        return None if np.isnan(tried).any() else True
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain values; None where not checked."""
-        return {
-            "rest": _plain(self.rest),
-            "fills": {name: _plain(p) for name, p in self.fills.items()},
-            "random": [_plain(p) for p in self.random],
-            "dropped": [_plain(p) for p in self.dropped],
-        }
 
 
 def reserve(budget: int | None) -> tuple[int, int]:
@@ -120,7 +77,3 @@ def _ask(evaluator: Evaluator, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         found = [evaluator.archive.find(mask) for mask in masks]
         known = evaluator.archive.probabilities
         return np.array([np.nan if i is None else float(known[i]) for i in found])
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deap_xai import __version__
+from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.errors import DeapXaiError
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Weights of the model: .safetensors or .pth."),
         click.option("--classes", type=click.File(), metavar="FILE",
                      help="Class names, one a line."),
-        click.option("--segments", default="slic:n_segments=50", show_default=True, metavar="SPEC",
+        click.option("--segments", default=SEGMENTS, show_default=True, metavar="SPEC",
                      help="Superpixels: slic, quickshift, felzenszwalb, watershed, grid."),
-        click.option("--fill", default="mean", show_default=True, metavar="SPEC",
+        click.option("--fill", default=FILL, show_default=True, metavar="SPEC",
                      help="What stands where a superpixel is hidden."),
-        click.option("--algorithm", default="eaElitist", show_default=True, metavar="SPEC",
+        click.option("--algorithm", default=ALGORITHM, show_default=True, metavar="SPEC",
                      help="Who searches."),
         click.option("--set", "operators", multiple=True, metavar="ROLE=SPEC",
                      help="An operator: bits, mate, mutate, select. Repeatable."),
@@ -68,10 +69,10 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="What to optimise; repeatable.  [default: the algorithm's]"),
         click.option("--pick", metavar="SPEC",
                      help="Point of the front: knee, best, smallest:p=0.9, within:k=5."),
-        click.option("--population", default=40, show_default=True, type=click.IntRange(2),
+        click.option("--population", default=POPULATION, show_default=True, type=click.IntRange(2),
                      help="Number of individuals."),
         click.option("--budget", type=click.IntRange(1), metavar="CALLS",
-                     help="Model calls at most.  [default: 1000]"),
+                     help=f"Model calls at most.  [default: {BUDGET}]"),
         click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time at most."),
         click.option("--patience", type=click.IntRange(1), metavar="CALLS",
                      help="Stop after so many model calls without gain."),
@@ -125,7 +126,8 @@ def explain(
 
 
 @main.command()
-@click.option("--algorithm", metavar="SPEC", help="Who searches.  [default: as explain]")
+@click.option("--algorithm", default=ALGORITHM, show_default=True, metavar="SPEC",
+              help="Who searches.")  # fmt: skip
 @click.option("--pictures", default=3, show_default=True, type=click.IntRange(1),
               help="Creatures for each network.")  # fmt: skip
 @click.option("--budget", default=300, show_default=True, type=click.IntRange(1), metavar="CALLS",
@@ -133,7 +135,7 @@ def explain(
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chance.")
 @click.option("--out", default="deap-xai-demo.png", show_default=True, metavar="FILE",
               type=click.Path(path_type=Path, dir_okay=False), help="The picture.")  # fmt: skip
-def demo(algorithm: str | None, pictures: int, budget: int, seed: int, out: Path) -> None:
+def demo(algorithm: str, pictures: int, budget: int, seed: int, out: Path) -> None:
     """Explain four small networks on made-up creatures whose true answer is known.
 
     Three are honest: a ResNet, a DenseNet and a MobileNet. The fourth cheats. No download.
@@ -143,9 +145,7 @@ def demo(algorithm: str | None, pictures: int, budget: int, seed: int, out: Path
     from deap_xai.plotting import save_png, use_files_only
 
     use_files_only()
-    settings: dict[str, Any] = {"budget": budget, "seed": seed, "device": "cpu"}
-    if algorithm is not None:
-        settings["algorithm"] = algorithm
+    settings = {"algorithm": algorithm, "budget": budget, "seed": seed, "device": "cpu"}
     shown = [show(name, number, **settings) for name in NETWORKS for number in range(pictures)]
     click.echo(table(shown))
     try:

@@ -17,6 +17,7 @@ from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
 from deap_xai.chance import seeded
 from deap_xai.checks import check, reserve, without_each
+from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
@@ -29,10 +30,7 @@ from deap_xai.segmentation import segment
 from deap_xai.toolbox import Toolbox, make_toolbox
 from deap_xai.typing import Masks, Segments, View
 
-__all__ = ["DEFAULT_BUDGET", "Explainer"]
-
-DEFAULT_BUDGET = 1000
-"""Model calls of one explanation, unless a budget, seconds or patience is given."""
+__all__ = ["Explainer"]
 
 PASSES = 0.9
 """Share of the full view's probability from which on an empty view counts as passing."""
@@ -90,13 +88,13 @@ class Explainer:
         self,
         model: Any,
         *,
-        segments: Spec | Segments = "slic:n_segments=50",
-        fill: Spec | View = "mean",
-        algorithm: Spec = "eaElitist",
+        segments: Spec | Segments = SEGMENTS,
+        fill: Spec | View = FILL,
+        algorithm: Spec = ALGORITHM,
         operators: Mapping[str, Spec] | None = None,
         objectives: Sequence[ObjectiveSpec] | str | None = None,
         pick: Spec | None = None,
-        population: int = 40,
+        population: int = POPULATION,
         budget: int | None = None,
         seconds: float | None = None,
         patience: int | None = None,
@@ -118,6 +116,8 @@ class Explainer:
             batch_size=batch_size,
         )
         Budget(budget, seconds, patience)  # checks the values now, not at the first image
+        _check_count("population", population, 2)
+        _check_count("seed", seed, 0)
         self.segments, self.fill = segments, fill
         self.algorithm = algorithm
         self._algorithm = algorithms.resolve(algorithm)
@@ -126,9 +126,9 @@ class Explainer:
         self.objectives = resolve_objectives(objectives or defaults.objectives)
         self.pick = pick or defaults.pick
         self._pick = picks.resolve(self.pick)
-        self.population = population
+        self.population = int(population)
         self.budget, self.seconds, self.patience = budget, seconds, patience
-        self.seed = seed
+        self.seed = int(seed)
 
     def explain(
         self,
@@ -153,7 +153,7 @@ class Explainer:
         """
         start = time.perf_counter()
         limited = (self.budget, self.seconds, self.patience) != (None, None, None)
-        budget = Budget(self.budget if limited else DEFAULT_BUDGET, self.seconds, self.patience)
+        budget = Budget(self.budget if limited else BUDGET, self.seconds, self.patience)
         evaluator, notes = self._evaluator(image, target, budget)
         evaluator.on_batch = progress
         notes += self._search(evaluator)
@@ -219,7 +219,12 @@ class Explainer:
 
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
         picked = self._picked(evaluator)
-        checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
+        try:
+            checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
+        except KeyboardInterrupt:
+            evaluator.budget.calls = evaluator.calls  # only what is known already
+            notes.append("the checks were interrupted")
+            checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
         full, empty = _known(evaluator, True), _known(evaluator, False)
         if empty >= PASSES * full:
             notes.append(
@@ -273,9 +278,14 @@ def _known(evaluator: Evaluator, value: bool) -> float:
     return float("nan") if index is None else float(evaluator.archive.probabilities[index])
 
 
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise SettingError(f"{name} must be a whole number of at least {least}; got {value!r}")
+
+
 def _named(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+    if isinstance(value, (str, tuple, list)):
+        return str(value)
     if isinstance(value, np.ndarray):
         return f"array {value.shape}"
     plain = getattr(value, "func", value)

@@ -9,23 +9,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, FrontPoint, front
-from deap_xai.checks import Checks
 from deap_xai.errors import SettingError
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explanation"]
+__all__ = ["Checks", "Explanation"]
 
 FORMAT = 1
 """Version of the file format; a reader refuses what it doesn't know."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What was found out about a mask beside its probability; NaN or missing: not checked.
+
+    Attributes
+    ----------
+    rest
+        Probability of the target on what the mask hides, 0..1.
+    fills
+        Probability of the kept part under other fills, by the fill's name.
+    random
+        Probabilities of random masks of the same size, (R,).
+    dropped
+        Probability with each kept superpixel dropped, (S,); NaN where it isn't kept.
+    """
+
+    rest: float
+    fills: Mapping[str, float]
+    random: NDArray[np.float64]
+    dropped: NDArray[np.float64]
+
+    def minimal(self, mask: Mask, threshold: float) -> bool | None:
+        """Whether dropping any kept superpixel brings the probability under a threshold.
+
+        None when not all of them were tried. This is 1-minimality, as in the shrinking of
+        sufficient reasons (Ignatiev, Narodytska and Marques-Silva, AAAI 2019).
+        """
+        tried = self.dropped[mask]
+        if (tried >= threshold).any():
+            return False
+        return None if np.isnan(tried).any() else True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values; None where not checked."""
+        return {
+            "rest": _plain(self.rest),
+            "fills": {name: _plain(p) for name, p in self.fills.items()},
+            "random": [_plain(p) for p in self.random],
+            "dropped": [_plain(p) for p in self.dropped],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +260,7 @@ class Explanation:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls._from_arrays(dict(file))
-        except (OSError, BadZipFile, KeyError, ValueError, EOFError) as error:
+        except Exception as error:  # zip, NumPy and JSON have errors of their own for a bad file
             raise SettingError(
                 f"can't read an explanation from {os.fspath(path)}: {error}; expected a file "
                 "written by Explanation.save"
@@ -267,4 +307,4 @@ class Explanation:
 
 
 def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return None if np.isnan(value) else float(value)

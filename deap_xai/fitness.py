@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,12 @@ class Budget:
         patience: int | None = None,
     ) -> None:
         for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
-            if value is not None and not value > 0:
-                raise SettingError(f"{name} must be above 0; got {value!r}")
-        self.calls, self.seconds, self.patience = calls, seconds, patience
+            if value is not None and not (isinstance(value, Real) and value > 0):
+                raise SettingError(f"{name} must be a number above 0; got {value!r}")
+            if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
+                raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
+        self.calls = None if calls is None else int(calls)
+        self.seconds, self.patience = seconds, patience
         self.spent = 0
         self.last_gain = 0
         self._start = time.monotonic()
@@ -137,6 +141,8 @@ class Evaluator:
         self._rows: list[Probabilities] = []
         self._best = np.zeros(masked_view.n_segments + 1, np.float32)
         self._siblings: dict[str, Evaluator] = {}
+        if target is not None and target < 0:
+            raise SettingError(f"target must be a class index from 0 up; got {target}")
         self.target = -1 if target is None else target
         if target is None:
             full = np.ones((1, self.n_segments), bool)
@@ -194,6 +200,8 @@ class Evaluator:
             self._evaluate(masks[new])
         found = [self.archive.find(mask) for mask in masks]
         column = self.target if target is None else target
+        if found:
+            _check_class(column, self._rows[0])
         return np.array([self._rows[i][column] for i in found], np.float32)  # type: ignore[index]
 
     @cached_property
@@ -235,10 +243,12 @@ class Evaluator:
         rows = self.backend.predict_masked(self.masked_view, masks)
         self.budget.spent += len(masks)
         rows = _checked_probabilities(rows, len(masks), self.backend)
-        if self.target >= rows.shape[1]:
+        _check_class(max(self.target, 0), rows[0])
+        names = self.backend.class_names
+        if names is not None and len(names) != rows.shape[1]:
             raise SettingError(
-                f"target {self.target} is no class of this model, which has {rows.shape[1]}: "
-                f"0..{rows.shape[1] - 1}"
+                f"got {len(names)} class names for a model that answers with {rows.shape[1]} "
+                "classes; give one a class"
             )
         return rows
 
@@ -274,7 +284,7 @@ class Fitness:
 
     def batch(self, individuals: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """Fitness values of many individuals, in one batch."""
-        if not individuals:
+        if len(individuals) == 0:
             return []
         masks = self._masks(individuals)
         columns = [objective(self.evaluator, masks) for objective in self.objectives]
@@ -314,6 +324,13 @@ def batch_map(function: Callable[..., Any], *iterables: Any) -> list[Any]:
     return list(map(function, *iterables))
 
 
+def _check_class(target: int, row: Probabilities) -> None:
+    if not 0 <= target < len(row):
+        raise SettingError(
+            f"target {target} is no class of this model, which has {len(row)}: 0..{len(row) - 1}"
+        )
+
+
 def _checked_probabilities(rows: Any, n: int, backend: Backend) -> Probabilities:
     rows = np.asarray(rows)
     advice = "predict must return probabilities: an array (N, classes) of numbers in 0..1"
@@ -322,8 +339,10 @@ def _checked_probabilities(rows: Any, n: int, backend: Backend) -> Probabilities
             f"{backend.name} answered {n} images with shape {rows.shape}, expected ({n}, classes) "
             f"with 2 classes at least; {advice}"
         )
-    if not np.issubdtype(rows.dtype, np.number) or not np.isfinite(rows).all():
-        raise BackendError(f"{backend.name} answered with NaN, infinity or no numbers; {advice}")
+    if rows.dtype.kind not in "fiu":
+        raise BackendError(f"{backend.name} answered with {rows.dtype}, expected floats; {advice}")
+    if not np.isfinite(rows).all():
+        raise BackendError(f"{backend.name} answered with NaN or infinity; {advice}")
     low, high = float(rows.min()), float(rows.max())
     if low < -1e-4 or high > 1 + 1e-4:
         raise BackendError(

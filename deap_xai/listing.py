@@ -44,7 +44,9 @@ def _section(kind: str, registry: Registry) -> str:
 
 def _entry(registry: Registry, name: str) -> str:
     function = registry.get(name)
-    values = ",".join(f"{key}={value}" for key, value in parameters(function).items())
+    values = ",".join(
+        f"{key}={'…' if value is ... else value}" for key, value in parameters(function).items()
+    )
     summary = (function.__doc__ or "").strip().split("\n\n")[0]
     head = f"{name}:{values}" if values else name
     return f"  {head}\n      {' '.join(summary.split())}"

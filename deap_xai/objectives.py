@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -50,10 +51,14 @@ class Objective(NamedTuple):
 
     def __call__(self, evaluator: Evaluator, masks: Masks) -> Values:
         """The objective's value for each mask, (N,); never NaN."""
-        values = np.asarray(self.function(evaluator, masks))
-        if values.shape != (len(masks),) or not np.isfinite(values.astype(float)).all():
+        answer = self.function(evaluator, masks)
+        try:
+            values = np.asarray(answer, dtype=float)
+        except (TypeError, ValueError):  # text, None, rows of different lengths
+            values = np.zeros(0)
+        if values.shape != (len(masks),) or not np.isfinite(values).all():
             raise SettingError(
-                f"objective {self.name!r} returned {values!r:.80} for {len(masks)} masks; "
+                f"objective {self.name!r} returned {f'{answer!r}':.80} for {len(masks)} masks; "
                 f"expected {len(masks)} finite numbers"
             )
         return values
@@ -186,5 +191,10 @@ def _resolve(spec: ObjectiveSpec) -> Objective:
         raise SettingError(
             f"objective {name!r} has no weight; give (function, 1.0) to maximise or "
             "(function, -1.0) to minimise"
+        )
+    if not (isinstance(weight, Real) and np.isfinite(float(weight)) and weight):
+        raise SettingError(
+            f"objective {name!r} has the weight {weight!r}; expected a number above 0 to maximise "
+            "or below 0 to minimise"
         )
     return Objective(name, function, float(weight))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from deap import base, tools
 
-from deap_xai.errors import OperatorError
+from deap_xai.errors import OperatorError, SettingError
 from deap_xai.fitness import Evaluator, Fitness, batch_map
 from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
@@ -26,6 +26,12 @@ DEFAULT_OPERATORS: Mapping[str, Spec] = {
     "select": "selTournament:tournsize=3",
 }
 """The operator for each role, unless another is named."""
+
+_TAKES = {"bits": 1, "mate": 2, "mutate": 1, "select": 2}
+"""How many positional arguments each role's operator is called with."""
+
+_FILLED_IN = {"rng", "neighbours", "evaluator"}
+"""Parameters that the toolbox fills in by name."""
 
 _RETURNS = {"mate": 2, "mutate": 1}
 """Roles whose operators must return a tuple of so many individuals, as DEAP defines."""
@@ -53,7 +59,8 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function under an alias, as DEAP's toolbox does."""
-        for name in _parameter_names(function) & {"rng", "neighbours", "evaluator"}:
+        asked = _parameter_names(function) & _FILLED_IN
+        for name in asked - getattr(function, "keywords", {}).keys():
             kargs.setdefault(name, self._known(name))
         if alias in _RETURNS:
             function = _checked(function, alias, _RETURNS[alias])
@@ -96,10 +103,9 @@ def make_toolbox(
     roles = {**DEFAULT_OPERATORS, **(chosen or {})}
     for role, spec in roles.items():
         function = operators.resolve(spec)
-        args = (evaluator.n_segments,) if role == "bits" else ()
-        toolbox.register(
-            role, _with_rates(function, role, evaluator.n_segments, len(weights)), *args
-        )
+        function = _with_rates(function, role, evaluator.n_segments, len(weights))
+        _check_parameters(function, role)
+        toolbox.register(role, function, *((evaluator.n_segments,) if role == "bits" else ()))
     make = individual_class(weights)
     toolbox.register("individual", _make_individual, make, toolbox)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
@@ -110,7 +116,17 @@ def make_toolbox(
 
 
 def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:
-    return make(toolbox.bits())
+    bits, n_segments = toolbox.bits(), toolbox.evaluator.n_segments
+    try:
+        individual = make(bits)
+    except (TypeError, OverflowError) as error:
+        raise OperatorError(f"the initialiser 'bits' must return bits: {error}") from error
+    if len(individual) != n_segments or individual.count(0) + individual.count(1) != n_segments:
+        raise OperatorError(
+            f"the initialiser 'bits' returned {f'{bits!r}':.80}; expected {n_segments} bits, "
+            "0 or 1, one a superpixel"
+        )
+    return individual
 
 
 def _with_rates(
@@ -130,6 +146,28 @@ def _with_rates(
     return functools.partial(function, **missing) if missing else function
 
 
+def _check_parameters(function: Callable[..., Any], role: str) -> None:
+    """Say now what an operator lacks, not amid the run."""
+    given = dict.fromkeys(_parameter_names(function) & _FILLED_IN)
+    try:
+        signature = inspect.signature(function)
+        if role in _TAKES:
+            signature.bind(*[None] * _TAKES[role], **given)
+    except TypeError as error:
+        raise SettingError(
+            f"{role} operator {_title(function)!r} can't be called with {_TAKES[role]} positional "
+            f"argument{'s' * (_TAKES[role] > 1)}: {error}; give its parameters in the spec, "
+            "name:parameter=value, or choose an operator for this role"
+        ) from error
+    except ValueError:  # some built-ins have no signature
+        return
+
+
+def _title(function: Callable[..., Any]) -> str:
+    plain = getattr(function, "func", function)
+    return str(getattr(plain, "__name__", type(plain).__name__))
+
+
 def _signature(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(function).parameters
@@ -143,15 +181,16 @@ def _parameter_names(function: Callable[..., Any]) -> set[str]:
 
 def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., Any]:
     """The operator, with DEAP's contract checked on what it returns."""
-    plain = getattr(function, "func", function)
-    name = f"{role} operator {getattr(plain, '__name__', type(plain).__name__)!r}"
+    name = f"{role} operator {_title(function)!r}"
 
-    @functools.wraps(plain)
+    @functools.wraps(getattr(function, "func", function))
     def checked(*individuals: Any, **parameters: Any) -> Any:
         lengths = {len(individual) for individual in individuals[:n]}
         try:
             result = function(*individuals, **parameters)
-        except (TypeError, OverflowError) as error:
+        except OverflowError as error:  # array.array takes -128..127
+            raise OperatorError(f"{name} wrote something that is no bit: {error}") from error
+        except TypeError as error:
             if "array" not in str(error) and "integer" not in str(error):
                 raise
             raise OperatorError(f"{name} wrote something that is no bit: {error}") from error

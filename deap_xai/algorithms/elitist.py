@@ -70,7 +70,9 @@ def eaElitist(
     population[:], nevals = evaluate(population, toolbox)
     record(logbook, stats, halloffame, population, verbose, gen=0, nevals=nevals)
     for gen in generations(toolbox, ngen):
-        elite = [toolbox.clone(best) for best in tools.selBest(population, n_elite)]
+        # At least one place is left for something new, however small the population.
+        best = tools.selBest(population, min(n_elite, len(population) - 1))
+        elite = [toolbox.clone(individual) for individual in best]
         parents = toolbox.select(population, len(population) - len(elite))
         offspring = deap_algorithms.varAnd(parents, toolbox, cxpb, mutpb)
         offspring, nevals = evaluate(offspring, toolbox)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -91,7 +92,11 @@ def evaluate(individuals: Sequence[Any], toolbox: Any) -> tuple[list[Any], int]:
     try:
         values = toolbox.map(toolbox.evaluate, invalid)
     except BudgetExhausted:
-        return [i for i in individuals if i.fitness.valid], 0
+        for individual in invalid:  # those that the budget covered are answered from memory
+            with suppress(BudgetExhausted):
+                individual.fitness.values = toolbox.evaluate(individual)
+        valid = [individual for individual in individuals if individual.fitness.valid]
+        return valid, len(invalid) - (len(individuals) - len(valid))
     for individual, fitness in zip(invalid, values, strict=True):
         individual.fitness.values = fitness
     return list(individuals), len(invalid)
@@ -110,6 +115,7 @@ def record(
     """Write one generation into the hall of fame and the logbook."""
     if halloffame is not None:
         halloffame.update(population)
-    logbook.record(**row, **(stats.compile(population) if stats else {}))
+    # Statistics of nobody, where the budget ended at once, would be NaN or an error.
+    logbook.record(**row, **(stats.compile(population) if stats and population else {}))
     if verbose:
         print(logbook.stream)  # noqa: T201  # as DEAP's algorithms do

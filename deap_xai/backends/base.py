@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.errors import BackendError, SettingError
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
@@ -69,17 +70,39 @@ class Backend(ABC):
         """
         answers: list[Probabilities] = []
         start = 0
+        if self.batch_size < 1:
+            raise SettingError(f"batch_size must be at least 1; got {self.batch_size}")
         while start < len(items):
             chunk = items[start : start + self.batch_size]
             try:
-                answers.append(np.asarray(predict(chunk)))
+                answers.append(self._table(predict(chunk), len(chunk)))
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error) or len(chunk) == 1:
+                if not _is_out_of_memory(error):
                     raise
+                if len(chunk) == 1:
+                    raise BackendError(
+                        f"{self.name} runs out of memory on a single view: {error}; use a smaller "
+                        "view or another device"
+                    ) from error
                 self.batch_size = len(chunk) // 2
             else:
                 start += len(chunk)
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _table(self, answer: Any, n: int) -> Probabilities:
+        try:
+            rows = np.asarray(answer)
+        except ValueError:
+            rows = np.asarray(answer, dtype=object)
+        if rows.dtype == object or rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:
+            came = "rows of different lengths or no numbers"
+            raise BackendError(
+                f"{self.name} answered {n} images with "
+                f"{came if rows.dtype == object else f'shape {rows.shape}'}, expected ({n}, "
+                "classes) with 2 classes at least; predict must return probabilities: an array "
+                "(N, classes) of numbers in 0..1"
+            )
+        return rows
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_xai.backends.base import Backend
@@ -57,4 +57,7 @@ class FunctionBackend(Backend):
 
     def predict(self, images: Views) -> Probabilities:
         """What the function answers."""
-        return np.asarray(self._function(images))
+        answer: Any = self._function(images)
+        if hasattr(answer, "detach"):  # a tensor, perhaps with a gradient or on another device
+            answer = answer.detach().cpu()
+        return self._table(answer, len(images))

@@ -55,13 +55,13 @@ def load_backend(model: Any, **options: Any) -> Backend:
         from deap_xai.backends.torch_module import TorchBackend
 
         return _call(TorchBackend, options, "a torch module", model)
-    if callable(model):
+    if callable(model) and not isinstance(model, type):
         # A function runs where it runs; the device is for models that we move.
         options.pop("device", None)
         return _call(FunctionBackend, options, "a function", model)
+    came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     raise SettingError(
-        f"model must be a name, a torch.nn.Module, a function or a Backend; "
-        f"got {type(model).__name__}"
+        f"model must be a name, a torch.nn.Module, a function or a Backend; got {came}"
     )
 
 
@@ -86,6 +86,8 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
             raise SettingError(
                 f"{what} takes no option {key!r}; it takes: {', '.join(list(known)[len(args) :])}"
             )
+    if options.get("batch_size", 1) < 1:
+        raise SettingError(f"batch_size must be at least 1; got {options['batch_size']}")
     return make(*args, **options)
 
 
@@ -94,7 +96,7 @@ def _import(module: str, attribute: str) -> Any:
     sys.path.insert(0, folder)  # as `python -m` does, so that a user's own file is found
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise BackendError(
             f"can't import {module}:{attribute} ({error}); expected package.module:attribute "
             "naming a torch module, a function or a Backend"

@@ -68,7 +68,8 @@ class TorchBackend(Backend):
         self.name = type(module).__name__
         self.class_names = class_names
         self.device = choose_device(device)
-        self.batch_size = batch_size or (8 if self.device.type == "cpu" else 64)
+        usual = 8 if self.device.type == "cpu" else 64
+        self.batch_size = usual if batch_size is None else batch_size
         module = module.eval().to(self.device)
         self._module = module.to(memory_format=torch.channels_last)  # what convolutions like
         self._transform, self._size = transform, size

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -14,6 +15,11 @@ from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import BackendError
 
 __all__ = ["read_weights", "torchvision_backend", "torchvision_names"]
+
+_WITH_AUX = ("inception_v3", "googlenet")
+
+# "…denselayer1.norm.1.weight" in the published files is "…denselayer1.norm1.weight" today.
+_DENSE = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 def torchvision_names() -> list[str]:
@@ -55,16 +61,8 @@ def torchvision_backend(
     """
     published = torchvision.models.get_model_weights(name).DEFAULT
     state = _published_state(name, published) if weights is None else read_weights(weights)
-    n_classes = len(next(reversed(state.values())))
-    module = torchvision.models.get_model(name, weights=None, **_options(name, n_classes))
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).split("\n", 2)[1].strip()
-        raise BackendError(
-            f"the weights in {weights} don't fit {name}: {reason} "
-            "Name the architecture that they were trained with"
-        ) from error
+    module = _fitted(name, state, weights or published.url)
+    n_classes = len(next(reversed(module.state_dict().values())))
     categories = published.meta["categories"]
     if class_names is None and len(categories) == n_classes:
         class_names = categories
@@ -77,6 +75,26 @@ def torchvision_backend(
     )
     backend.name = name
     return backend
+
+
+def _fitted(name: str, state: dict[str, torch.Tensor], source: Any) -> torch.nn.Module:
+    """The architecture with as many classes as the state dict's last layer, and the weights."""
+    with torch.device("meta"):  # its parameters' names, at no cost
+        plain = torchvision.models.get_model(name, weights=None, **_options(name, 2, state))
+    head = list(plain.state_dict())[-1]
+    reason = f"it has no {head}."
+    if head in state:
+        options = _options(name, len(state[head]), state)
+        module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **options)
+        try:
+            module.load_state_dict(state)
+            return module
+        except RuntimeError as error:
+            reason = str(error).split("\n", 2)[1].strip()
+    raise BackendError(
+        f"the weights in {source} don't fit {name}: {reason} "
+        "Name the architecture that they were trained with"
+    )
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -96,18 +114,23 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            return _renamed(load_file(path))
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has errors of its own for a bad file
         raise BackendError(
             f"can't read weights from {path}: expected .safetensors, or .pth holding nothing but "
-            f"tensors (a state dict). {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"tensors (a state dict). {type(error).__name__}: {str(error).partition(chr(10))[0]}"
         ) from error
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise BackendError(f"{path} holds {type(state).__name__}, expected a state dict of tensors")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return _renamed(state)
+
+
+def _renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Keys as the architectures have them: DataParallel's and DenseNet's old ones differ."""
+    return {_DENSE.sub(r"\1\2", k.removeprefix("module.")): v for k, v in state.items()}
 
 
 def _published_state(name: str, published: Any) -> dict[str, torch.Tensor]:
@@ -122,12 +145,17 @@ def _published_state(name: str, published: Any) -> dict[str, torch.Tensor]:
             f"and place it at {file}; or give a file with --weights FILE (weights=… in Python); "
             "or try it without a download: --model demo"
         ) from error
-    return state
+    except Exception as error:  # a damaged file
+        raise BackendError(
+            f"can't read {file} ({type(error).__name__}); delete it, so that it is downloaded anew"
+        ) from error
+    return _renamed(state)
 
 
-def _options(name: str, n_classes: int) -> dict[str, Any]:
+def _options(name: str, n_classes: int, state: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {"num_classes": n_classes}
-    if name in ("inception_v3", "googlenet"):
-        # Their auxiliary heads matter in training only, but the published files carry them.
-        options |= {"aux_logits": True, "init_weights": False, "transform_input": True}
+    if name in _WITH_AUX:
+        # Auxiliary heads matter in training only, but the published files carry them.
+        has_aux = any(key.lower().startswith("aux") for key in state)
+        options |= {"aux_logits": has_aux, "init_weights": False, "transform_input": True}
     return options

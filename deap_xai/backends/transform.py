@@ -13,7 +13,10 @@ from deap_xai.typing import Image, View
 __all__ = ["Preparation", "split_transform"]
 
 # By name, since torchvision has each of them twice (``transforms`` and ``transforms.v2``).
-_TO_TENSOR = {"ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "ToPureTensor"}
+_TO_TENSOR = set(
+    "ToTensor MaybeToTensor PILToTensor ToImage ToDtype ConvertImageDtype ToPureTensor".split()
+)
+_AT_RANDOM = {"ColorJitter", "AutoAugment", "TrivialAugmentWide", "AugMix", "GaussianBlur"}
 
 
 class Preparation(NamedTuple):
@@ -72,26 +75,31 @@ def _preset_spatial(preset: Any) -> Callable[[PILImage.Image], PILImage.Image]:
 
 
 def _split_steps(steps: list[Any]) -> Preparation | None:
+    steps = _flat(steps)
     names = [type(step).__name__ for step in steps]
     mean: Sequence[float] = (0.0,) * 3
     std: Sequence[float] = (1.0,) * 3
     if names and names[-1] == "Normalize":
         mean, std = _floats(steps[-1].mean), _floats(steps[-1].std)
         names, steps = names[:-1], steps[:-1]
-    first = next((i for i, name in enumerate(names) if name in _TO_TENSOR), None)
-    if first is None or any(name not in _TO_TENSOR for name in names[first:]):
+    if any(_draws_at_random(name) for name in names) or {len(mean), len(std)} != {3}:
         return None
-    if names[first:] != ["ToTensor"] and not _converts_to_unit_floats(steps[first:]):
+    first = next((i for i, name in enumerate(names) if name in _TO_TENSOR), len(names))
+    if not _give_rgb(steps[:first]) or not _convert_to_unit_floats(steps[first:]):
         return None
-    if any(_draws_at_random(name) for name in names):
-        return None
+    return Preparation(lambda image: _applied(steps[:first], image), mean, std)
 
-    def spatial(image: PILImage.Image) -> PILImage.Image:
-        for step in steps[:first]:
-            image = step(image)
-        return image.convert("RGB")
 
-    return Preparation(spatial, mean, std)
+def _flat(steps: list[Any]) -> list[Any]:
+    """The steps with those of a Compose among them in its place."""
+    nested = [_flat(s.transforms) if type(s).__name__ == "Compose" else [s] for s in steps]
+    return [step for part in nested for step in part]
+
+
+def _applied(steps: list[Any], image: Any) -> Any:
+    for step in steps:
+        image = step(image)
+    return image
 
 
 def _floats(values: Any) -> list[float]:
@@ -99,14 +107,25 @@ def _floats(values: Any) -> list[float]:
     return floats * 3 if len(floats) == 1 else floats
 
 
-def _converts_to_unit_floats(steps: list[Any]) -> bool:
+def _give_rgb(steps: list[Any]) -> bool:
+    """Whether an RGB picture comes out as one; a model for grey pictures wants one channel."""
+    try:
+        probe = _applied(steps, PILImage.fromarray(np.zeros((32, 32, 3), np.uint8)))
+    except Exception:  # a step of the user's own, made for other pictures
+        return False
+    return isinstance(probe, PILImage.Image) and probe.mode == "RGB"
+
+
+def _convert_to_unit_floats(steps: list[Any]) -> bool:
     import torch
 
-    probe = PILImage.fromarray(np.full((1, 1, 3), 255, np.uint8))
-    for step in steps:
-        probe = step(probe)
-    return isinstance(probe, torch.Tensor) and probe.is_floating_point() and probe.max() == 1
+    pixels = np.array([0, 85, 170, 255], np.uint8)[:, None, None].repeat(3, axis=2)
+    probe = _applied(steps, PILImage.fromarray(pixels))
+    if not isinstance(probe, torch.Tensor) or not probe.is_floating_point():
+        return False
+    expected = torch.tensor(pixels).permute(2, 0, 1) / 255
+    return probe.shape == expected.shape and bool(torch.allclose(probe.float(), expected))
 
 
 def _draws_at_random(name: str) -> bool:
-    return name.startswith("Random") or name == "ColorJitter"
+    return name.startswith("Rand") or name in _AT_RANDOM

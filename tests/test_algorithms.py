@@ -1,0 +1,152 @@
+"""Our loops: elitism, endings, and what DEAP's Statistics and HallOfFame see of them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from conftest import WANTED, cell_probability, random_masks
+from deap import tools
+
+from deap_xai.algorithms import algorithms, eaElitist
+from deap_xai.algorithms.registration import STALLED, defaults_of, evaluate, generations
+from deap_xai.errors import SettingError
+
+ALL = algorithms.names()
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    random.seed(3)
+
+
+def make_toolbox(make_explainer, image, name, **limits):
+    return make_explainer(algorithm=name, **limits).toolbox(image)
+
+
+def fit(evaluator, individual):
+    return cell_probability(np.array(individual, bool)[None])[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_algorithm_has_deaps_shape(make_explainer, image, model, name):
+    toolbox = make_toolbox(make_explainer, image, name)
+    hall, stats = tools.HallOfFame(1), tools.Statistics(lambda ind: ind.fitness.values[0])
+    stats.register("max", np.max)
+    given = toolbox.population(n=12)
+    population, logbook = algorithms.get(name)(
+        given, toolbox, ngen=6, stats=stats, halloffame=hall, verbose=False
+    )
+    assert population is given
+    assert all(individual.fitness.valid for individual in population)
+    for individual in population:
+        assert individual.fitness.values[0] == pytest.approx(fit(toolbox, individual))
+    assert hall[0].fitness.values[0] == pytest.approx(max(logbook.select("max")))
+    assert len(logbook) >= 6
+    assert model.images == toolbox.evaluator.calls
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("calls", [2, 30, 77])
+def test_every_algorithm_ends_with_the_budget(make_explainer, image, model, name, calls):
+    toolbox = make_toolbox(make_explainer, image, name, budget=calls)
+    stats = tools.Statistics(lambda ind: ind.fitness.values[0])
+    stats.register("max", np.max)
+    population, _ = algorithms.get(name)(
+        toolbox.population(n=12), toolbox, stats=stats, halloffame=tools.HallOfFame(1)
+    )
+    assert model.images == toolbox.evaluator.calls <= calls
+    evaluated = [individual for individual in population if individual.fitness.valid]
+    for individual in evaluated:
+        assert individual.fitness.values[0] == pytest.approx(fit(toolbox, individual))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_algorithm_runs_forever(make_explainer, image, name):
+    toolbox = make_toolbox(make_explainer, image, name)
+    population = toolbox.population(n=4)
+    if name == "eaGreedy":  # it ends by itself
+        algorithms.get(name)(population, toolbox)
+        assert toolbox.evaluator.calls < 16**2
+    else:
+        with pytest.raises(SettingError, match="never end; give ngen, or the evaluator a budget"):
+            algorithms.get(name)(population, toolbox)
+
+
+def test_the_best_never_gets_worse(make_explainer, image):
+    toolbox = make_explainer().toolbox(image)
+    stats = tools.Statistics(lambda ind: ind.fitness.values[0])
+    stats.register("max", np.max)
+    for mutpb in (0.0, 1.0):
+        toolbox.register("mutate", tools.mutFlipBit, indpb=0.5)
+        _, logbook = eaElitist(toolbox.population(n=10), toolbox, mutpb=mutpb, ngen=20, stats=stats)
+        best = logbook.select("max")
+        assert best == sorted(best)
+    assert logbook.header == ["gen", "nevals", "max"]
+    assert logbook.select("gen") == list(range(21))
+
+
+def test_without_elite_the_best_may_be_lost(make_explainer, image):
+    toolbox = make_explainer().toolbox(image)
+    toolbox.register("mutate", tools.mutFlipBit, indpb=0.5)
+    stats = tools.Statistics(lambda ind: ind.fitness.values[0])
+    stats.register("max", np.max)
+    _, logbook = eaElitist(
+        toolbox.population(n=10), toolbox, mutpb=1.0, ngen=20, n_elite=0, stats=stats
+    )
+    best = logbook.select("max")
+    assert best != sorted(best)
+
+
+def test_it_finds_the_wanted_cells(make_explainer, image):
+    toolbox = make_explainer(seed=1).toolbox(image)
+    population, _ = eaElitist(toolbox.population(n=40), toolbox, ngen=40)
+    assert (np.array(tools.selBest(population, 1)[0], bool) == WANTED).all()
+
+
+def test_the_smallest_population_still_searches(make_explainer, image):
+    toolbox = make_explainer().toolbox(image)
+    eaElitist(toolbox.population(n=2), toolbox, ngen=40, mutpb=1.0)
+    assert toolbox.evaluator.calls > 5
+
+
+def test_verbose_prints_the_logbook(make_explainer, image, capsys):
+    toolbox = make_explainer().toolbox(image)
+    eaElitist(toolbox.population(n=4), toolbox, ngen=2, verbose=True)
+    assert capsys.readouterr().out.split()[:2] == ["gen", "nevals"]
+
+
+def test_a_search_with_nothing_new_has_converged(make_explainer, image):
+    toolbox = make_explainer(budget=1000).toolbox(image)
+    toolbox.register("mutate", lambda individual: (individual,))
+    toolbox.register("mate", lambda one, two: (one, two))
+    _, logbook = eaElitist(toolbox.population(n=4), toolbox)
+    assert len(logbook) == 1 + STALLED
+
+
+def test_a_zero_ngen_only_evaluates(make_explainer, image):
+    toolbox = make_explainer().toolbox(image)
+    assert list(generations(toolbox, 0)) == []
+    assert list(generations(toolbox, 3)) == [1, 2, 3]
+    _, logbook = eaElitist(toolbox.population(n=4), toolbox, ngen=0)
+    assert len(logbook) == 1
+
+
+def test_evaluate_keeps_what_the_budget_covered(make_explainer, image, model):
+    toolbox = make_explainer(budget=6).toolbox(image)
+    make = toolbox.individual.args[0]
+    individuals = [make(mask.astype(int).tolist()) for mask in random_masks(9)]
+    valid, nevals = evaluate(individuals, toolbox)
+    assert [list(i) for i in valid] == [list(i) for i in individuals[:5]]  # one was the full view
+    assert nevals == 5
+    assert model.images == 6
+    again, nevals = evaluate(valid, toolbox)
+    assert (len(again), nevals) == (5, 0)
+
+
+def test_algorithms_bring_their_defaults():
+    assert defaults_of(eaElitist).objectives == ("probability",)
+    assert defaults_of(eaElitist).pick == "best"
+    assert defaults_of(len).objectives == ("probability", "size")
+    assert defaults_of(algorithms.resolve("eaElitist:cxpb=0.5")) is defaults_of(eaElitist)

@@ -1,0 +1,94 @@
+"""The archive, its front and what is read off both, against slow literal versions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deap_xai.archive import Archive, best_within, front, front_quality
+from deap_xai.attribution import attribution
+
+
+@st.composite
+def archives(draw, least: int = 1) -> Archive:
+    n_segments = draw(st.integers(1, 5))
+    codes = draw(st.lists(st.integers(0, 2**n_segments - 1), min_size=least, unique=True))
+    masks = (np.array(codes, int).reshape(-1, 1) >> np.arange(n_segments)) % 2 == 1
+    values = draw(st.lists(st.integers(0, 4), min_size=len(codes), max_size=len(codes)))
+    return Archive(masks, np.array(values, np.float32) / 4)
+
+
+@settings(deadline=None)
+@given(archives(least=0))
+def test_the_front_is_what_nothing_dominates(archive):
+    points = {
+        (int(m.sum()), float(p))
+        for m, p in zip(archive.masks, archive.probabilities, strict=True)
+        if m.any()
+    }
+    expected = sorted(
+        (size, p)
+        for size, p in points
+        if not any(s <= size and q >= p and (s, q) != (size, p) for s, q in points)
+    )
+    found = front(archive)
+    assert [(point.size, point.probability) for point in found] == expected
+    for point in found:
+        assert archive.probabilities[archive.find(point.mask)] == np.float32(point.probability)
+
+
+@settings(deadline=None)
+@given(archives())
+def test_best_within_and_quality(archive):
+    sizes = archive.masks.sum(axis=1)
+    n_segments = archive.masks.shape[1]
+    expected = [
+        max((p for s, p in zip(sizes, archive.probabilities, strict=True) if s <= k), default=0)
+        for k in range(1, n_segments + 1)
+    ]
+    assert best_within(archive).tolist() == expected
+    assert front_quality(archive) == pytest.approx(np.mean(expected))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 6), max_size=6))
+def test_adding_in_pieces_keeps_order(pieces):
+    total = sum(pieces)
+    masks = (np.arange(total)[:, None] >> np.arange(6)) % 2 == 1
+    values = np.linspace(0, 1, total, dtype=np.float32)
+    archive, start = Archive.empty(6), 0
+    for n in pieces:
+        archive.add(masks[start : start + n], values[start : start + n])
+        start += n
+    assert len(archive) == total
+    assert (archive.masks == masks).all()
+    assert (archive.probabilities == values).all()
+    assert [archive.find(mask) for mask in masks] == list(range(total))
+    assert archive.find(np.ones(6, bool)) is None
+
+
+def test_find_takes_bits_of_any_dtype():
+    archive = Archive(np.array([[True, False]]), np.array([0.5]))
+    assert archive.find(np.array([1, 0])) == 0
+    assert archive.probabilities.dtype == np.float32
+
+
+def test_front_points_are_copies():
+    archive = Archive(np.array([[True, False]]), np.array([0.5]))
+    front(archive)[0].mask[:] = True
+    assert archive.masks.tolist() == [[True, False]]
+    assert repr(front(archive)[0]) == "FrontPoint(size=1, probability=0.500)"
+
+
+@settings(deadline=None)
+@given(archives())
+def test_attribution_solves_the_ridge_regression(archive):
+    p = np.clip(archive.probabilities.astype(float), 1e-4, 1 - 1e-4)
+    y = np.log(p / (1 - p))
+    x = archive.masks - archive.masks.mean(axis=0)
+    n = x.shape[1]
+    stacked = np.vstack([x, np.eye(n)])  # a ridge is n more rows that ask for zero
+    expected = np.linalg.lstsq(stacked, np.r_[y - y.mean(), np.zeros(n)], rcond=None)[0]
+    assert attribution(archive) == pytest.approx(expected, abs=1e-8)

@@ -1,0 +1,80 @@
+"""A run neither disturbs nor is disturbed by what else draws at random."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from deap_xai.chance import seeded
+
+
+def draws():
+    return random.random(), np.random.random()  # noqa: NPY002
+
+
+def test_same_seed_same_draws_whatever_came_before():
+    with seeded(3):
+        one = draws()
+    draws()
+    with seeded(3):
+        two = draws()
+    with seeded(4):
+        other = draws()
+    assert one == two
+    assert one[0] != other[0]
+    assert one[1] != other[1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_states_come_back(fails):
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    expected = draws()
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        with seeded(2**40):
+            draws()
+            if fails:
+                raise ValueError
+    except ValueError:
+        pass
+    assert draws() == expected
+
+
+def test_explaining_leaves_the_global_states_alone(make_explainer, image):
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    make_explainer(budget=60, operators={"mutate": "mutFlipBit"}).explain(image)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+
+
+def explained(make_explainer, image, **settings):
+    explanation = make_explainer(budget=150, **settings).explain(image)
+    facts = {**explanation.to_dict(), "seconds": 0, "settings": 0}
+    return facts, explanation.archive.masks.tolist()
+
+
+@pytest.mark.parametrize("algorithm", ["eaElitist", "eaNSGA2"])
+def test_same_seed_same_explanation_at_any_batch_size(make_explainer, image, algorithm):
+    runs = [
+        explained(make_explainer, image, batch_size=size, seed=5, algorithm=algorithm)
+        for size in (1, 7, 64)
+    ]
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_another_seed_another_search(make_explainer, image):
+    assert (
+        explained(make_explainer, image, seed=1)[1] != explained(make_explainer, image, seed=2)[1]
+    )
+
+
+def test_what_was_drawn_before_does_not_matter(make_explainer, image):
+    explainer = make_explainer(budget=100)
+    random.seed(1)
+    one = explainer.explain(image)
+    random.seed(2)
+    two = explainer.explain(image)
+    assert (one.archive.masks == two.archive.masks).all()

@@ -1,0 +1,166 @@
+"""Names, specs and plug-ins."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+from deap import tools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deap_xai import errors
+from deap_xai.errors import DeapXaiError, MissingExtraError, SettingError
+from deap_xai.listing import listing
+from deap_xai.registry import REGISTRIES, Registry, parameters, parse_spec, registry
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
+LITERALS = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.booleans(),
+    st.none(),
+    st.lists(st.integers(), max_size=3),
+    st.tuples(st.integers(), st.integers()),
+)
+
+
+@pytest.fixture
+def fruits() -> Registry:
+    fruits = Registry("fruit", library=tools)
+
+    @fruits.register
+    def apple(tree, /, n=3, *, ripe=True):
+        """A fruit."""
+        return [tree, n, ripe]
+
+    return fruits
+
+
+@settings(deadline=None)
+@given(name=NAMES, values=st.dictionaries(NAMES, LITERALS, max_size=4))
+def test_what_is_written_as_a_spec_is_read_back(name, values):
+    spec = name + ":" + ",".join(f"{key}={value!r}" for key, value in values.items())
+    assert parse_spec(spec) == (name, values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("slic", ("slic", {})),
+        ("slic:", ("slic", {})),
+        (" slic : n = 5 , c=a b ", ("slic", {"n": 5, "c": "a b"})),
+        ("color:rgb=(1,2,3)", ("color", {"rgb": (1, 2, 3)})),
+        ("image:path=C:/frog.png", ("image", {"path": "C:/frog.png"})),
+    ],
+)
+def test_specs_are_read(spec, expected):
+    assert parse_spec(spec) == expected
+
+
+@pytest.mark.parametrize("spec", ["slic:50", "slic:n", "slic:=5", "slic:n=1,2", "slic:1n=2"])
+def test_unreadable_specs_say_what_is_expected(spec):
+    with pytest.raises(SettingError, match=r"expected name:parameter=value"):
+        parse_spec(spec)
+
+
+def test_names_and_specs_and_functions_resolve(fruits):
+    assert fruits.resolve("apple")("t") == ["t", 3, True]
+    assert fruits.resolve("apple:n=2,ripe=False")("t") == ["t", 2, False]
+    assert fruits.resolve(len) is len
+    assert fruits.resolve("cxTwoPoint") is tools.cxTwoPoint
+
+
+def test_unknown_names_get_the_closest(fruits):
+    with pytest.raises(SettingError, match=r"'appel'; did you mean 'apple'\? known: apple, or any"):
+        fruits.resolve("appel")
+    with pytest.raises(SettingError, match=r"unknown fruit 'zzz'; known: apple"):
+        fruits.resolve("zzz")
+
+
+def test_unknown_parameters_get_the_known_ones(fruits):
+    with pytest.raises(SettingError, match=r"no parameter 'm'; its parameters: n=3, ripe=True"):
+        fruits.resolve("apple:m=1")
+    with pytest.raises(SettingError, match=r"no parameter 'tree'"):
+        fruits.resolve("apple:tree=1")
+
+
+def test_only_names_and_functions_are_specs(fruits):
+    with pytest.raises(SettingError, match=r"must be a name, such as 'apple', or a function; got i"):
+        fruits.resolve(3)
+
+
+def test_required_parameters_are_asked_for():
+    seeds = Registry("seed")
+
+    @seeds.register
+    def pip(soil, /, *, depth):
+        return depth
+
+    with pytest.raises(SettingError, match=r"seed 'pip' needs its parameter 'depth': pip:depth="):
+        seeds.resolve("pip")
+    assert seeds.resolve("pip:depth=2")("soil") == 2
+
+
+def test_parameters_leave_out_what_callers_fill_in():
+    def mutate(individual, rng, neighbours, indpb, *rest, p=0.5, **more):
+        """Nothing."""
+
+    assert dict(parameters(mutate)) == {"indpb": ..., "p": 0.5}
+
+
+def plug_in(name, load):
+    return types.SimpleNamespace(name=name, value=f"other:{name}", load=load)
+
+
+def test_entry_points_answer_by_name_and_load_once(monkeypatch, fruits):
+    loaded = []
+    points = {"deap_xai.fruits": [plug_in("pear", lambda: loaded.append(1) or (lambda: "pear"))]}
+    monkeypatch.setattr("deap_xai.registry.entry_points", lambda group: points.get(group, []))
+    assert fruits.names() == ["apple", "pear"]
+    assert [fruits.resolve("pear")() for _ in range(2)] == ["pear", "pear"]
+    assert loaded == [1]
+
+
+def test_broken_plug_ins_are_named(monkeypatch, fruits):
+    def broken():
+        raise ImportError("no module named other")
+
+    monkeypatch.setattr("deap_xai.registry.entry_points", lambda group: [plug_in("pear", broken)])
+    with pytest.raises(SettingError, match=r"plug-in 'other:pear' for fruit 'pear' can't be loaded"):
+        fruits.get("pear")
+
+
+def test_registry_enters_itself(monkeypatch):
+    monkeypatch.setattr("deap_xai.registry.REGISTRIES", fresh := {})
+    assert registry("fruit") is fresh["fruit"]
+
+
+def test_listing_has_every_name_with_its_parameters():
+    import deap_xai.explainer  # noqa: F401  # fills the registries
+
+    text = listing()
+    for kind, known in REGISTRIES.items():
+        assert f"{kind}s\n" in text + "\n"
+        assert all(f"\n  {name}" in text for name in known.names())
+    assert "slic:n_segments=50,compactness=10.0" in text
+    assert "Ellipsis" not in text
+    assert "image:path=…" in text
+
+
+def test_listing_of_one_kind_and_of_models():
+    assert listing(["objectives"]).startswith("objectives\n")
+    assert "\nfills" not in listing(["objectives"])
+    assert "\n  mobilenet_v2" in listing(["models"])
+    with pytest.raises(SettingError, match=r"unknown kind 'fruits'; known: .*models"):
+        listing(["fruits"])
+
+
+def test_missing_packages_name_their_extra():
+    with pytest.raises(MissingExtraError, match=r'pip install "deap-xai\[onnx\]"'):
+        errors.require("no_such_package.part", extra="onnx")
+
+
+def test_all_errors_share_a_base():
+    for name in set(errors.__all__) - {"require"}:
+        assert issubclass(getattr(errors, name), DeapXaiError)

@@ -182,7 +182,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
 def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
     """The parameters that a spec may set, with their defaults (``...`` where there is none).
 
-    Left out are positional-only ones, which carry the data, and those in :data:`FILLED`.
+    Left out are positional-only ones, which carry the data, and, unless they are keyword-only,
+    those in :data:`FILLED`.
 
     Examples
     --------
@@ -193,8 +194,8 @@ def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
     return {
         name: ... if parameter.default is parameter.empty else parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
-        if name not in FILLED
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.kind is parameter.KEYWORD_ONLY
+        or (parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in FILLED)
     }
 
 

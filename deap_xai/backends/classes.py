@@ -38,15 +38,19 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
     >>> class_index("tree_frog", ["bullfrog", "tree frog"]), class_index("12", None)
     (1, 12)
     """
-    if isinstance(target, (int, np.integer)) or target.isdecimal():
-        if int(target) < 0:
+    if isinstance(target, (int, np.integer)):
+        if target < 0:
             raise SettingError(f"target must be a class index from 0 up; got {target}")
+        return int(target)
+    if not isinstance(target, str):
+        raise SettingError(f"target must be a class's index or name; got {target!r}")
+    folded = [_folded(str(name)) for name in class_names or ()]
+    if _folded(target) in folded:  # first, since a class may be called "7"
+        return folded.index(_folded(target))
+    if target.isdecimal():
         return int(target)
     if class_names is None:
         raise SettingError(f"target {target!r}: this model has no class names; give an index")
-    folded = [_folded(str(name)) for name in class_names]
-    if _folded(target) in folded:
-        return folded.index(_folded(target))
     close = difflib.get_close_matches(_folded(target), folded, n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise SettingError(f"target {target!r} is no class of this model{hint}")

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from deap_xai.demo.lessons import Pictures, collect, draw, lesson, normalise
 from deap_xai.demo.networks import NETWORKS, WEIGHTS, build
+from deap_xai.errors import SettingError
 
 # Whoever draws pictures with seeds below a million draws pictures that no network has seen.
 FIRST_TRAINING_SEED = 1_000_000
@@ -34,7 +35,13 @@ BATCH = 64
 def draw_pictures(seeds: Sequence[int], processes: int, cache: Path | None = None) -> Pictures:
     """Draw a picture for each seed in several processes, or read what ``cache`` kept of them."""
     if cache is not None and cache.exists():
-        return Pictures(**load_file(cache))
+        kept = Pictures(**load_file(cache))
+        if len(kept) != len(seeds):
+            raise SettingError(
+                f"{cache} keeps {len(kept)} pictures, but {len(seeds)} are wanted: remove it, or "
+                "name another file"
+            )
+        return kept
     with multiprocessing.Pool(processes) as pool:
         pictures = collect(pool.map(draw, seeds, chunksize=50))
     if cache is not None:
@@ -91,8 +98,8 @@ def write_table(folder: Path) -> None:
         "on unseen pictures (the cheater's: on those with a watermark, whose badge it names);",
         "seconds are those of training, without drawing the pictures. Licence: MIT.",
         "",
-        "| network | accuracy | unseen pictures | parameters | kB | seconds | seed | torch |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| network | accuracy | unseen pictures | parameters | kB | epochs | seconds | seed | torch |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in NETWORKS:
         path = folder / f"{name}.safetensors"
@@ -102,7 +109,7 @@ def write_table(folder: Path) -> None:
             facts = file.metadata()
         cells = [facts[k] for k in ("accuracy", "tested_on", "parameters")]
         cells += [f"{path.stat().st_size / 1000:.0f}"]
-        cells += [facts[k] for k in ("seconds", "seed", "torch")]
+        cells += [facts[k] for k in ("epochs", "seconds", "seed", "torch")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

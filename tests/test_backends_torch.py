@@ -1,0 +1,263 @@
+"""Torch modules: masks drawn on the device give what the user's own transform gives."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image as PILImage
+from torch import nn
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from deap_xai.backends.torch_module import TorchBackend, choose_device
+from deap_xai.backends.transform import split_transform
+from deap_xai.errors import BackendError, SettingError
+from deap_xai.masking import MaskedView
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+TO_UNIT = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+SPLIT = {
+    "none": None,
+    "v1": transforms.Compose(
+        [
+            transforms.Resize(20),
+            transforms.CenterCrop(16),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    ),
+    "v1 without normalisation": transforms.Compose([transforms.ToTensor()]),
+    "v1 pil to tensor": transforms.Compose(
+        [
+            transforms.Resize((16, 16)),
+            transforms.PILToTensor(),
+            transforms.ConvertImageDtype(torch.float32),
+        ]
+    ),
+    "v2": v2.Compose([v2.Resize(16), v2.CenterCrop(16), *TO_UNIT, v2.Normalize(MEAN, STD)]),
+    "one mean for all": transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize([0.5], [0.25])]
+    ),
+    "nested": transforms.Compose(
+        [transforms.Compose([transforms.Resize(16), transforms.ToTensor()])]
+    ),
+    "three grey channels": transforms.Compose(
+        [transforms.Grayscale(3), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
+    ),
+    "preset": torchvision.models.MobileNet_V3_Small_Weights.DEFAULT.transforms(
+        crop_size=16, resize_size=20
+    ),
+}
+WHOLE = {
+    "opaque": lambda image: transforms.functional.to_tensor(image.resize((16, 16))) * 2 - 1,
+    "tensor resized": transforms.Compose([transforms.ToTensor(), transforms.Resize(16)]),
+    "byte range": v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32)]),
+    "after normalisation": transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize(MEAN, STD), transforms.Lambda(lambda t: t * 2)]
+    ),
+}
+AT_RANDOM = {
+    "crop": transforms.RandomCrop(16),
+    "flip": transforms.Compose([transforms.RandomHorizontalFlip()]),
+    "jitter": transforms.ColorJitter(0.5),
+    "v2": v2.RandomRotation(30),
+    "augment": transforms.RandAugment(),
+    "trivial": transforms.TrivialAugmentWide(),
+    "blur": transforms.GaussianBlur(3),
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def tiny(channels: int = 3, classes: int = 4) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, 5, 3, padding=1),
+        nn.BatchNorm2d(5),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(20, classes),
+    )
+
+
+def picture(height: int = 24, width: int = 30) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def masked(view: np.ndarray) -> tuple[MaskedView, np.ndarray]:
+    height, width = view.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    segments = (rows * 3 // height * 3 + columns * 3 // width).astype(np.int32)
+    masks = np.random.default_rng(2).random((11, 9)) < 0.5
+    return MaskedView(view, segments, view[::-1] // 2), masks
+
+
+def by_hand(module, transform, views):
+    """The slow way: the user's own transform on every masked view, one at a time."""
+    transform = transform or transforms.ToTensor()
+    inputs = [transform(PILImage.fromarray(view)) for view in views]
+    with torch.no_grad():
+        return torch.cat([module.eval()(x[None]).softmax(dim=1) for x in inputs]).numpy()
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_views_drawn_on_the_device_equal_the_transforms(name):
+    transform, module = SPLIT[name], tiny()
+    backend = TorchBackend(module, transform=transform, device="cpu", batch_size=4)
+    assert backend._parts is not None
+    view = backend.view(picture())
+    masked_view, masks = masked(view)
+    # A view has been through the spatial part already; what remains is the conversion.
+    rest = None if transform is None else normalisation_of(name)
+    expected = by_hand(module, rest, masked_view.render(masks))
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(expected, abs=1e-5)
+    assert backend.predict(masked_view.render(masks)) == pytest.approx(expected, abs=1e-5)
+
+
+def normalisation_of(name):
+    mean, std = {
+        "v1": (MEAN, STD),
+        "v2": (MEAN, STD),
+        "one mean for all": ([0.5] * 3, [0.25] * 3),
+        "three grey channels": ([0.5] * 3, [0.5] * 3),
+        "preset": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    }.get(name, ([0.0] * 3, [1.0] * 3))
+    return transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+
+
+@pytest.mark.parametrize("name", [name for name in SPLIT if name != "none"])
+def test_the_full_view_is_what_the_transform_makes(name):
+    transform, module = SPLIT[name], tiny()
+    backend = TorchBackend(module, transform=transform, device="cpu")
+    masked_view, _ = masked(backend.view(picture()))
+    found = backend.predict_masked(masked_view, np.ones((1, 9), bool))
+    assert found == pytest.approx(by_hand(module, transform, [picture()]), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_other_transforms_are_applied_to_every_masked_view(name):
+    transform, module = WHOLE[name], tiny()
+    backend = TorchBackend(module, transform=transform, device="cpu", batch_size=4)
+    assert backend._parts is None
+    view = backend.view(picture())
+    assert (view == picture()).all()
+    masked_view, masks = masked(view)
+    expected = by_hand(module, transform, masked_view.render(masks))
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(expected, abs=1e-5)
+
+
+def test_grey_models_get_one_channel():
+    transform = transforms.Compose(
+        [transforms.Grayscale(), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
+    )
+    module = tiny(channels=1)
+    backend = TorchBackend(module, transform=transform, device="cpu")
+    masked_view, masks = masked(backend.view(picture()))
+    expected = by_hand(module, transform, masked_view.render(masks))
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_transforms_that_draw_at_random_are_not_split(name):
+    assert split_transform(transforms.Compose([AT_RANDOM[name], transforms.ToTensor()])) is None
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [transforms.Normalize(MEAN, STD)],
+        [transforms.Resize(8)],
+        [transforms.Lambda(np.asarray), transforms.ToTensor()],
+        [transforms.Lambda(lambda image: image.no_such_method()), transforms.ToTensor()],
+        [transforms.PILToTensor()],
+    ],
+)
+def test_what_gives_no_unit_tensor_is_not_split(steps):
+    assert split_transform(transforms.Compose(steps)) is None
+
+
+def test_evaluation_mode_and_the_users_size():
+    module = tiny().train()
+    backend = TorchBackend(module, size=(12, 16), device="cpu")
+    assert not module.training
+    view = backend.view(picture())
+    assert view.shape == (12, 16, 3)
+    assert (backend.predict(view[None]) == backend.predict(view[None])).all()
+
+
+@pytest.mark.parametrize("as_probabilities", [True, False])
+def test_softmax_only_where_it_is_due(as_probabilities):
+    body = tiny()
+    module = nn.Sequential(body, nn.Softmax(dim=1)) if as_probabilities else body
+    backend = TorchBackend(module, device="cpu")
+    found = backend.predict(picture()[None].repeat(3, axis=0))
+    assert found == pytest.approx(by_hand(body, None, [picture()] * 3), abs=1e-5)
+    assert found.sum(axis=1) == pytest.approx([1] * 3)
+
+
+class Output(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.body, self.wrap = tiny(), wrap
+
+    def forward(self, x):
+        return self.wrap(self.body(x))
+
+
+def test_hugging_faces_outputs_are_understood():
+    module = Output(lambda logits: types.SimpleNamespace(logits=logits))
+    found = TorchBackend(module, device="cpu").predict(picture()[None])
+    assert found == pytest.approx(by_hand(module.body, None, [picture()]), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (lambda y: y[..., None], r"returned \(1, 4, 1\); expected a tensor of logits"),
+        (lambda y: y[0], r"returned \(4,\)"),
+        (lambda y: (y, y), "returned <class 'tuple'>; expected a tensor of logits .*Wrap"),
+    ],
+)
+def test_other_outputs_are_refused(wrap, message):
+    with pytest.raises(BackendError, match=message):
+        TorchBackend(Output(wrap), device="cpu").predict(picture()[None])
+
+
+def test_transform_and_size_exclude_each_other():
+    with pytest.raises(SettingError, match=r"got transform and size; give one"):
+        TorchBackend(tiny(), transform=SPLIT["v1"], size=8)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:77", "xpu:5"])
+def test_devices_that_are_not_there(device):
+    with pytest.raises(SettingError, match=f"device '{device}' can't be used; present here: .*cpu"):
+        choose_device(device)
+
+
+@pytest.mark.parametrize(("cuda", "mps", "first"), [(1, 1, "cuda"), (0, 1, "mps"), (0, 0, "cpu")])
+def test_the_fastest_device_is_chosen(monkeypatch, cuda, mps, first):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
+    assert choose_device() == torch.device(first)
+    with pytest.raises(SettingError, match=f"present here: {first}"):
+        choose_device("nonsense")
+
+
+def test_batch_sizes():
+    assert TorchBackend(tiny(), device="cpu").batch_size == 8
+    assert TorchBackend(tiny(), device="cpu", batch_size=3).batch_size == 3
+
+
+def test_read_only_views_are_fine():
+    view = picture()
+    view.flags.writeable = False
+    assert TorchBackend(tiny(), device="cpu").predict(view[None]).shape == (1, 4)

@@ -1,0 +1,68 @@
+"""Certificates: against slow, literal enumeration, and over seeds."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from conftest import WANTED, cell_probability, random_masks
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deap_xai.certificates import certify, consensus, jaccard
+from deap_xai.errors import SettingError
+
+
+def test_certify_agrees_with_a_literal_enumeration(make_explainer, image):
+    explanation = make_explainer(budget=60).explain(image)
+    certificate = certify(make_explainer().evaluator(image), explanation, share=0.95)
+    threshold = 0.95 * explanation.probability_full
+    sizes = [
+        sum(bits)
+        for bits in itertools.product([0, 1], repeat=16)
+        if any(bits) and cell_probability(np.array([bits], bool))[0] >= threshold
+    ]
+    assert certificate.optimum.size == min(sizes) < WANTED.sum() + 1
+    assert certificate.optimum.probability >= threshold
+    assert certificate.gap == certificate.found.size - min(sizes) >= 0
+    assert certificate.quality >= certificate.quality_found > 0
+
+
+def test_certify_refuses_what_cannot_be_enumerated(make_explainer, image, explanation):
+    evaluator = make_explainer(segments="grid:n_segments=25").evaluator(image)
+    with pytest.raises(SettingError, match=r"25 superpixels have 2\^25 masks, too many"):
+        certify(evaluator, explanation)
+
+
+def test_consensus_counts_what_the_runs_keep(make_explainer, image):
+    explainer = make_explainer(budget=80, seed=5)
+    agreed = consensus(explainer, image, seeds=4)
+    masks = np.array([explainer_mask.mask for explainer_mask in agreed.explanations])
+    assert [e.seed for e in agreed.explanations] == [5, 6, 7, 8]
+    assert agreed.kept == pytest.approx(masks.mean(axis=0))
+    assert agreed.jaccard == jaccard(masks)
+    assert explainer.seed == 5
+    for k, low, high in zip(masks.sum(axis=0), agreed.low, agreed.high, strict=True):
+        # Wilson: the p for which |k/n - p| = z·sqrt(p(1-p)/n)
+        for p in (low, high):
+            assert (k / 4 - p) ** 2 == pytest.approx(1.96**2 * p * (1 - p) / 4, abs=1e-12)
+        assert low <= k / 4 <= high
+
+
+def test_consensus_needs_two_seeds(make_explainer, image):
+    with pytest.raises(SettingError, match="2 seeds at least; got 1"):
+        consensus(make_explainer(), image, seeds=1)
+
+
+@given(st.integers(0, 10_000))
+def test_jaccard_of_two_is_shared_over_joint(seed):
+    one, two = random_masks(2, seed)
+    joint = {i for i in range(16) if one[i] or two[i]}
+    shared = {i for i in range(16) if one[i] and two[i]}
+    assert jaccard(np.array([one, two])) == len(shared) / len(joint)
+    assert jaccard(np.array([one, one])) == 1.0
+
+
+def test_two_empty_masks_overlap_wholly():
+    assert jaccard(np.zeros((2, 5), bool)) == 1.0

@@ -1,0 +1,155 @@
+"""From what the user calls a model to a backend."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from deap_xai.backends import Backend, FunctionBackend, backends, load_backend
+from deap_xai.backends.classes import class_index, class_name
+from deap_xai.backends.torch_module import TorchBackend
+from deap_xai.errors import BackendError, SettingError
+
+
+def halves(images):
+    return np.full((len(images), 2), 0.5)
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A user's own file in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "import torch\nnumber = 5\nnet = torch.nn.Linear(2, 2)\ndef classify(x): return [[1, 0]]\n"
+    )
+    (tmp_path / "users_own_models.py").write_text(text)
+    yield "users_own_models"
+    sys.modules.pop("users_own_models", None)
+
+
+def test_kinds_of_models(code):
+    assert isinstance(load_backend(halves), FunctionBackend)
+    assert isinstance(load_backend(torch.nn.Linear(2, 2), device="cpu"), TorchBackend)
+    ready = FunctionBackend(halves)
+    assert load_backend(ready) is ready
+    path = list(sys.path)
+    assert isinstance(load_backend(f"{code}:classify"), FunctionBackend)
+    assert isinstance(load_backend(f"{code}:net", device="cpu"), TorchBackend)
+    assert sys.path == path
+
+
+def test_registered_backends_take_options_and_values(monkeypatch):
+    def toy(*, n=2, batch_size=4):
+        return FunctionBackend(lambda x: np.full((len(x), n), 1 / n), batch_size=batch_size)
+
+    monkeypatch.setitem(backends._functions, "toy", toy)
+    assert load_backend("toy").batch_size == 4
+    backend = load_backend("toy:n=5", batch_size=9)
+    assert backend.batch_size == 9
+    assert backend.predict(np.zeros((1, 2, 2, 3))).shape == (1, 5)
+    with pytest.raises(
+        SettingError, match=r"the backend 'toy' takes no option 'weights'; it takes: n"
+    ):
+        load_backend("toy", weights="x")
+    with pytest.raises(SettingError, match=r"no option 'm'"):
+        load_backend("toy:m=5")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("resnet_18", "unknown model 'resnet_18'; did you mean 'resnet18'"),
+        ("model.onnx", r"unknown model 'model.onnx'.*deap-xai list models"),
+        (5, "model must be a name, a torch.nn.Module, a function or a Backend; got int"),
+        (None, "got NoneType"),
+        (torch.nn.Linear, "got the class Linear"),
+        (FunctionBackend, "got the class FunctionBackend"),
+    ],
+)
+def test_what_is_no_model(model, message):
+    with pytest.raises(SettingError, match=message):
+        load_backend(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no_such_module:net",
+            "can't import no_such_module:net .*expected package.module:attribute",
+        ),
+        ("users_own_models:nothing", "can't import users_own_models:nothing .*no attribute"),
+        (":net", "can't import :net"),
+        (".x:net", r"can't import \.x:net"),
+    ],
+)
+def test_code_that_is_not_there(code, name, message):
+    with pytest.raises(BackendError, match=message):
+        load_backend(name)
+
+
+def test_code_that_is_no_model(code):
+    with pytest.raises(SettingError, match=r"got int"):
+        load_backend(f"{code}:number")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (FunctionBackend(halves), {"size": 3}, "a ready backend takes no option 'size'"),
+        (halves, {"weights": "x"}, "a function takes no option 'weights'; it takes: size"),
+        (torch.nn.Linear(1, 1), {"weights": "x"}, "a torch module takes no option 'weights'"),
+        (
+            "resnet18",
+            {"size": 3},
+            "torchvision's resnet18 takes no option 'size'; it takes: weights",
+        ),
+        (halves, {"batch_size": 0}, "batch_size must be at least 1; got 0"),
+    ],
+)
+def test_options_that_do_not_apply(model, options, message):
+    with pytest.raises(SettingError, match=message):
+        load_backend(model, **options)
+
+
+def test_options_left_at_none_and_devices_of_functions_do_not_count():
+    backend = load_backend(halves, weights=None, device="cpu", batch_size=3)
+    assert backend.batch_size == 3
+    assert isinstance(backend, Backend)
+
+
+def test_class_names():
+    names = ["tree frog", "Bull_Frog", "7"]
+    assert class_name(1, names) == "Bull_Frog"
+    assert class_name(3, names) == class_name(3, None) == "class 3"
+    assert class_index("TREE_FROG", names) == 0
+    assert class_index(" bull frog", names) == 1
+    assert class_index(np.int64(2), names) == 2
+    assert class_index("5", None) == 5
+
+
+def test_digits_name_the_class_of_that_name():
+    assert class_index("7", ["3", "7"]) == 1
+    assert class_index("1", ["3", "7"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "names", "message"),
+    [
+        (
+            "tree frg",
+            ["tree frog"],
+            "'tree frg' is no class of this model; did you mean 'tree frog'",
+        ),
+        ("zzz", ["tree frog"], "'zzz' is no class of this model$"),
+        ("frog", None, "has no class names; give an index"),
+        (-1, None, "must be a class index from 0 up; got -1"),
+        (1.5, None, "target must be a class's index or name; got 1.5"),
+    ],
+)
+def test_what_is_no_class(target, names, message):
+    with pytest.raises(SettingError, match=message):
+        class_index(target, names)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_xai.typing import Mask, Masks, Probabilities
 
-__all__ = ["Archive", "FrontPoint", "best_within", "front", "front_quality"]
+__all__ = [
+    "Archive",
+    "FrontPoint",
+    "best_by_size",
+    "best_within",
+    "front",
+    "front_quality",
+    "front_rows",
+]
 
 
 class Archive:
@@ -106,14 +117,18 @@ def front(archive: Archive) -> list[FrontPoint]:
     >>> front(Archive(masks, np.array([0.8, 0.5, 0.6, 0.9], np.float32)))
     [FrontPoint(size=1, probability=0.600), FrontPoint(size=2, probability=0.900)]
     """
-    masks, probabilities = archive.masks, archive.probabilities
-    sizes = masks.sum(axis=1)
-    points: list[FrontPoint] = []
+    rows = front_rows(archive.masks, archive.probabilities)
+    return [FrontPoint(archive.masks[i].copy(), archive.probabilities[i]) for i in rows]
+
+
+def front_rows(masks: Masks, probabilities: Probabilities) -> list[int]:
+    """Where the non-dominated masks (N, S) stand, from small to large; the empty one left out."""
+    sizes, best, rows = masks.sum(axis=1), -1.0, []
     for index in np.lexsort((-probabilities, sizes)):
-        best = points[-1].probability if points else -1.0
         if sizes[index] and probabilities[index] > best:
-            points.append(FrontPoint(masks[index].copy(), probabilities[index]))
-    return points
+            best = probabilities[index]
+            rows.append(int(index))
+    return rows
 
 
 def best_within(archive: Archive) -> Probabilities:
@@ -125,10 +140,14 @@ def best_within(archive: Archive) -> Probabilities:
     >>> best_within(Archive(masks, np.array([0.1, 0.8, 0.3], np.float32)))
     array([0.3, 0.8], dtype=float32)
     """
-    n_segments = archive.masks.shape[1]
-    best = np.zeros(n_segments + 1, np.float32)
-    np.maximum.at(best, archive.masks.sum(axis=1), archive.probabilities)
-    return np.maximum.accumulate(best)[1:]
+    return best_by_size(archive.masks, archive.probabilities)[1:]
+
+
+def best_by_size(masks: Masks, probabilities: NDArray[Any]) -> NDArray[Any]:
+    """The best probability among masks (N, S) of at most k superpixels, for k = 0..S: (S + 1,)."""
+    best = np.zeros(masks.shape[1] + 1, probabilities.dtype)
+    np.maximum.at(best, masks.sum(axis=1), probabilities)
+    return np.maximum.accumulate(best)
 
 
 def front_quality(archive: Archive) -> float:

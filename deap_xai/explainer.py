@@ -115,7 +115,7 @@ class Explainer:
             class_names=class_names,
             batch_size=batch_size,
         )
-        Budget(budget, seconds, patience)  # checks the values now, not at the first image
+        limits = Budget(budget, seconds, patience)  # checked now, not at the first image
         _check_count("population", population, 2)
         _check_count("seed", seed, 0)
         self.segments, self.fill = segments, fill
@@ -127,7 +127,7 @@ class Explainer:
         self.pick = pick or defaults.pick
         self._pick = picks.resolve(self.pick)
         self.population = int(population)
-        self.budget, self.seconds, self.patience = budget, seconds, patience
+        self.budget, self.seconds, self.patience = limits.calls, limits.seconds, limits.patience
         self.seed = int(seed)
 
     def explain(
@@ -156,8 +156,19 @@ class Explainer:
         budget = Budget(self.budget if limited else BUDGET, self.seconds, self.patience)
         evaluator, notes = self._evaluator(image, target, budget)
         evaluator.on_batch = progress
-        notes += self._search(evaluator)
+        notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
+
+    def search(self, evaluator: Evaluator) -> None:
+        """Run the algorithm on an evaluator until its budget ends; all it asked is in the archive.
+
+        This is the search alone, without the checks of :meth:`explain`: the full and the empty
+        view first, then whatever the algorithm asks.
+        """
+        with seeded(self.seed), suppress(BudgetExhausted):
+            evaluator.probabilities(_full_and_empty(evaluator.n_segments))
+            toolbox = self._toolbox(evaluator)
+            self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
         """The batching, memoising evaluator of one image, with the budget that was given."""
@@ -185,15 +196,13 @@ class Explainer:
         index = None if target is None else class_index(target, self.backend.class_names)
         return Evaluator(self.backend, masked_view, index, budget), notes
 
-    def _search(self, evaluator: Evaluator) -> list[str]:
+    def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""
         budget = evaluator.budget
         held, few = reserve(budget.calls)
         try:
-            with seeded(self.seed), suppress(BudgetExhausted), budget.holding_back(held, 0.15):
-                evaluator.probabilities(_full_and_empty(evaluator.n_segments))
-                toolbox = self._toolbox(evaluator)
-                self._algorithm(toolbox.population(n=self.population), toolbox)
+            with budget.holding_back(held, 0.15):
+                self.search(evaluator)
             budget.patience = None  # it is the search that may lose patience, not the checks
             with suppress(BudgetExhausted), budget.holding_back(few, 0.05):
                 self._drop(evaluator)
@@ -241,7 +250,7 @@ class Explainer:
             probability=picked.probability,
             probability_full=full,
             probability_empty=empty,
-            attribution=attribution(evaluator.archive),
+            attribution=attribution(evaluator),
             archive=evaluator.archive,
             checks=checks,
             model_calls=evaluator.calls,

@@ -258,7 +258,8 @@ class Explanation:
             If there is no such file or it isn't one.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, since NumPy leaves a damaged file open.
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls._from_arrays(dict(file))
         except Exception as error:  # zip, NumPy and JSON have errors of their own for a bad file
             raise SettingError(

@@ -60,7 +60,8 @@ class Budget:
             if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
                 raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
         self.calls = None if calls is None else int(calls)
-        self.seconds, self.patience = seconds, patience
+        self.seconds = None if seconds is None else float(seconds)
+        self.patience = None if patience is None else int(patience)
         self.spent = 0
         self.last_gain = 0
         self._start = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 
 from deap_xai.errors import SettingError
@@ -39,7 +41,11 @@ def listing(kinds: Sequence[str] = ()) -> str:
 
 
 def _section(kind: str, registry: Registry) -> str:
-    return "\n".join([kind, *(_entry(registry, name) for name in registry.names())])
+    lines = [kind, *(_entry(registry, name) for name in registry.names())]
+    if others := registry.library_names():
+        text = f"and from deap.tools: {', '.join(others)}"
+        lines.append(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="  "))
+    return "\n".join(lines)
 
 
 def _entry(registry: Registry, name: str) -> str:
@@ -49,4 +55,5 @@ def _entry(registry: Registry, name: str) -> str:
     )
     summary = (function.__doc__ or "").strip().split("\n\n")[0]
     head = f"{name}:{values}" if values else name
-    return f"  {head}\n      {' '.join(summary.split())}"
+    plain = re.sub(r":\w+:|`", "", " ".join(summary.split()))  # Sphinx's marks
+    return f"  {head}\n      {plain}"

@@ -56,7 +56,7 @@ def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
     """An RGB picture (h, w, 3) without ticks."""
     axes.imshow(picture, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     return axes
 
 
@@ -70,7 +70,7 @@ def draw_attribution(
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.ax.tick_params(labelsize=7)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     return axes
 
 

@@ -12,6 +12,7 @@ import ast
 import difflib
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -75,6 +76,11 @@ class Registry:
     def names(self) -> list[str]:
         """Names of everything registered here or by entry points, sorted."""
         return sorted({*self._functions, *self._entry_points()})
+
+    def library_names(self) -> list[str]:
+        """The library's crossovers, mutations and selections, which answer by name too, sorted."""
+        found = [] if self._library is None else sorted(vars(self._library))
+        return [name for name in found if re.match("(cx|mut|sel)[A-Z]", name)]
 
     def get(self, name: str) -> Callable[..., Any]:
         """The function of that name.

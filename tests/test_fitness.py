@@ -119,6 +119,13 @@ def test_bad_answers_are_noticed_in_chunks_too(make_evaluator, answer):
         evaluator.probabilities(random_masks(6))
 
 
+def test_backends_that_draw_masks_themselves_are_checked_too(make_evaluator):
+    evaluator = make_evaluator()
+    evaluator.backend.predict_masked = lambda masked_view, masks: np.full((len(masks), 1), 0.5)
+    with pytest.raises(BackendError, match=r"answered 3 images with shape \(3, 1\)"):
+        evaluator.probabilities(random_masks(3))
+
+
 def test_answers_a_hair_out_of_range_are_clipped(make_evaluator):
     evaluator = make_evaluator(lambda x: np.tile([-1e-6, 1 + 1e-6], (len(x), 1)))
     assert evaluator.probabilities(random_masks(2)).tolist() == [1.0, 1.0]

@@ -24,6 +24,40 @@ def test_probability_size_and_area(make_evaluator):
     assert values("area", evaluator, masks) == pytest.approx(shares)
 
 
+def test_what_the_rest_says_and_what_another_class_says(make_evaluator):
+    evaluator, masks = make_evaluator(), random_masks(20)
+    p = cell_probability(masks)
+    assert values("necessity", evaluator, masks) == pytest.approx(1 - cell_probability(~masks))
+    assert values("contrast:other=0", evaluator, masks) == pytest.approx(p - (1 - p), abs=1e-6)
+    worst = values("robustness:fills=grey", evaluator, masks)  # under grey all cells are visible
+    assert worst == pytest.approx(np.minimum(p, cell_probability(np.ones((1, 16), bool))))
+
+
+def pieces_by_hand(mask):
+    """Flood the 4 x 4 cells."""
+    left, n = {i for i in range(16) if mask[i]}, 0
+    while left:
+        n, todo = n + 1, [left.pop()]
+        while todo:
+            i = todo.pop()
+            beside = (
+                {i - 4, i + 4} | ({i - 1} if i % 4 else set()) | ({i + 1} if i % 4 < 3 else set())
+            )
+            todo += beside & left
+            left -= beside
+    return n
+
+
+def test_shape(make_evaluator):
+    evaluator, masks = make_evaluator(), np.concatenate([random_masks(40), np.eye(16) > 0])
+    edges = [(i, i + 1) for i in range(16) if i % 4 < 3] + [(i, i + 4) for i in range(12)]
+    cut = [np.mean([mask[i] != mask[j] for i, j in edges]) for mask in masks]
+    assert values("compactness", evaluator, masks) == pytest.approx(1 - np.array(cut))
+    found = values("pieces", evaluator, masks)
+    assert found.tolist() == [pieces_by_hand(mask) for mask in masks]
+    assert values("pieces", evaluator, np.zeros((1, 16), bool)).tolist() == [0]
+
+
 def test_weights_and_names():
     def mine(evaluator, masks):
         return masks.sum(axis=1)

@@ -264,6 +264,11 @@ def test_operators_that_can_not_be_called_are_named(make_explainer, image, opera
         make_explainer(operators=operators).toolbox(image)
 
 
+def test_built_ins_without_a_signature_are_taken(make_explainer, image):
+    toolbox = make_explainer(operators={"extra": map}).toolbox(image)
+    assert list(toolbox.extra(abs, [-1])) == [1]
+
+
 # The contract
 
 

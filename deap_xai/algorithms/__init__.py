@@ -5,6 +5,7 @@ from deap_xai.algorithms.elitist import eaElitist
 from deap_xai.algorithms.multiobjective import eaMuPlusLambda, eaNSGA2, eaNSGA3
 from deap_xai.algorithms.registration import Defaults, algorithm, algorithms, defaults_of
 from deap_xai.algorithms.rivals import eaGreedy, eaRandom
+from deap_xai.algorithms.surrogate import eaSurrogate
 
 __all__ = [
     "UMDA",
@@ -18,5 +19,6 @@ __all__ = [
     "eaNSGA2",
     "eaNSGA3",
     "eaRandom",
+    "eaSurrogate",
     "eaUMDA",
 ]

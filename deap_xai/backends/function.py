@@ -32,6 +32,7 @@ class FunctionBackend(Backend):
 
     Examples
     --------
+    >>> import numpy as np
     >>> backend = FunctionBackend(lambda images: np.full((len(images), 2), 0.5), size=8)
     >>> backend.view(np.zeros((30, 20, 3), np.uint8)).shape
     (8, 8, 3)

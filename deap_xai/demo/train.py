@@ -98,7 +98,7 @@ def write_table(folder: Path) -> None:
         "on unseen pictures (the cheater's: on those with a watermark, whose badge it names);",
         "seconds are those of training, without drawing the pictures. Licence: MIT.",
         "",
-        "| network | accuracy | unseen pictures | parameters | kB | epochs | seconds | seed | torch |",
+        "| network | accuracy | unseen | parameters | kB | epochs | seconds | seed | torch |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in NETWORKS:

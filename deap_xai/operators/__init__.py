@@ -6,7 +6,7 @@ generator, one named ``neighbours`` the superpixels' adjacency matrix (S, S), bo
 
 from deap_xai.operators.crossover import cxRegion
 from deap_xai.operators.initialisation import initBernoulli, initSizes
-from deap_xai.operators.mutation import mutBoundary, mutDensify, mutSparsify, mutSwap
+from deap_xai.operators.mutation import mutBoundary, mutDensify, mutSparsify, mutStep, mutSwap
 from deap_xai.operators.registration import operators
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "mutBoundary",
     "mutDensify",
     "mutSparsify",
+    "mutStep",
     "mutSwap",
     "operators",
 ]

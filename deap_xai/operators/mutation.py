@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deap_xai.operators.registration import operators
 
-__all__ = ["mutBoundary", "mutDensify", "mutSparsify", "mutSwap"]
+__all__ = ["mutBoundary", "mutDensify", "mutSparsify", "mutStep", "mutSwap"]
 
 
 @operators.register
@@ -59,6 +59,43 @@ def mutSwap(individual: Any, rng: np.random.Generator) -> tuple[Any]:
     if bits.any() and not bits.all():
         individual[int(rng.choice(np.flatnonzero(bits)))] = 0
         individual[int(rng.choice(np.flatnonzero(~bits)))] = 1
+    return (individual,)
+
+
+@operators.register
+def mutStep(
+    individual: Any, neighbours: NDArray[np.bool_], rng: np.random.Generator, *, again: float = 0.3
+) -> tuple[Any]:
+    """Drop one, add one, or do both, in place; now and then once more.
+
+    What is added is more often one that touches what is kept.
+
+    Parameters
+    ----------
+    individual
+        Bitstring of S bits.
+    neighbours
+        (S, S), bool, symmetric: which superpixels touch.
+    rng
+        Source of chance.
+    again
+        Probability of a second step of the same kind, 0..1.
+
+    Examples
+    --------
+    >>> line = np.eye(5, k=1, dtype=bool) | np.eye(5, k=-1, dtype=bool)
+    >>> mutStep([0, 0, 1, 0, 0], line, np.random.default_rng(1))
+    ([0, 1, 1, 0, 0],)
+    """
+    drop, add = ((True, False), (False, True), (True, True))[int(rng.random() * 3)]
+    for _ in range(2 if rng.random() < again else 1):
+        bits = np.array(individual, bool)
+        kept, touching = np.flatnonzero(bits), neighbours[bits].any(axis=0)
+        if add and len(kept) < len(bits):
+            wish = np.where(bits, -1, rng.random(len(bits)) + 0.5 * touching)
+            individual[int(wish.argmax())] = 1
+        if drop and len(kept):
+            individual[int(kept[int(rng.random() * len(kept))])] = 0
     return (individual,)
 
 

@@ -1,0 +1,172 @@
+"""The surrogate-assisted genetic algorithm: breed many, ask about few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deap_xai.algorithms.registration import (
+    algorithm,
+    evaluate,
+    generations,
+    new_logbook,
+    record,
+)
+from deap_xai.archive import best_by_size, front_rows
+from deap_xai.metrics import nested
+from deap_xai.surrogate import Ranking
+from deap_xai.typing import Masks
+
+__all__ = ["eaSurrogate"]
+
+SETTLED = 200
+"""Model calls after which the front has all but settled, and the ranking gets its share."""
+
+RANKING_SHARE = 0.6
+"""Share of the later model calls that go to the ranking."""
+
+
+@algorithm(mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
+def eaSurrogate(
+    population: list[Any],
+    toolbox: Any,
+    batch: int = 4,
+    pool: int = 320,
+    cxpb: float = 0.25,
+    ngen: int | None = None,
+    stats: Any = None,
+    halloffame: Any = None,
+    verbose: bool = False,
+) -> tuple[list[Any], Any]:
+    """Breed many candidates, spend model calls on those that promise most.
+
+    A cheap model (``toolbox.surrogate``) learns every answer. Each generation breeds a pool: half
+    by the registered operators from the members of the front, half by nesting masks along weights
+    drawn from the model. ``toolbox.acquire`` picks the batch that is expected to add most to the
+    front of probability against size. From 200 model calls on, part of the batches goes to masks
+    that decide the ranking of superpixels, complements among them.
+
+    The trajectory doesn't depend on the budget: a longer run begins as a shorter one.
+
+    Parameters
+    ----------
+    population
+        Candidates of the first generation beside the model's own.
+    toolbox
+        With ``evaluate``, ``map``, ``clone``, ``mate``, ``mutate``, ``surrogate``, ``acquire``.
+    batch
+        Model calls of one generation.
+    pool
+        Candidates of one generation, about.
+    cxpb
+        Probability that an offspring is mated; else it is mutated.
+    ngen, stats, halloffame, verbose
+        As for :func:`~deap_xai.algorithms.eaElitist`.
+
+    Returns
+    -------
+    The front's individuals from small to large, and a ``deap.tools.Logbook``.
+    """
+    logbook = new_logbook(stats)
+    search = _Search(population, toolbox, pool, cxpb)
+    new, nevals = search.ask(_full_and_empty(toolbox.evaluator.n_segments))
+    for gen in generations(toolbox, ngen):
+        if new:
+            record(logbook, stats, halloffame, new, verbose, gen=gen - 1, nevals=nevals)
+        masks = search.next_masks(batch)
+        if not len(masks):
+            break  # every mask there is has been evaluated
+        new, nevals = search.ask(masks)
+    if new:
+        record(logbook, stats, halloffame, new, verbose, gen=len(logbook), nevals=nevals)
+    population[:] = search.front or population
+    return population, logbook
+
+
+class _Search:
+    """The state of one run."""
+
+    def __init__(self, population: list[Any], toolbox: Any, pool: int, cxpb: float) -> None:
+        self.toolbox, self.archive = toolbox, toolbox.evaluator.archive
+        self.front: list[Any] = []
+        self._fresh = [individual for individual in population if not individual.fitness.valid]
+        self._make, self._pool, self._cxpb = type(population[0]), pool, cxpb
+        self._model = toolbox.surrogate()
+        self._ranking = Ranking(self.archive, self._model)
+        self._asked = self._asked_for_ranking = 0
+        self._best = np.zeros(toolbox.evaluator.n_segments + 1)
+
+    def ask(self, masks: Masks) -> tuple[list[Any], int]:
+        """Evaluate masks, learn what the archive has gained, keep the front."""
+        individuals = [self._make(row) for row in masks.astype(int).tolist()]
+        individuals, nevals = evaluate(individuals, self.toolbox)
+        gained = slice(self._asked, len(self.archive))
+        masks, p = self.archive.masks[gained], self.archive.probabilities[gained]
+        self._model.update(masks, p)
+        if len(masks):
+            self._best = np.maximum(self._best, best_by_size(masks, p))
+        self._asked = len(self.archive)
+        self._keep_front(individuals)
+        return individuals, nevals
+
+    def next_masks(self, n: int) -> Masks:
+        """The masks to ask about next, n at most."""
+        due = RANKING_SHARE * (self._asked - SETTLED)
+        if self._asked_for_ranking < due:
+            self._asked_for_ranking += n
+            masks = self._ranking.questions(n, self.toolbox.rng)
+            if len(masks):
+                return masks
+        pool = self._unknown(self._bred())
+        if not len(pool):
+            pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5)
+        if not len(pool):
+            return pool
+        return pool[self.toolbox.acquire(pool, self._model, self._best, self._full(), n)]
+
+    @property
+    def _width(self) -> int:
+        return len(self._best) - 1
+
+    def _full(self) -> float:
+        index = self.archive.find(np.ones(self._width, bool))
+        return float(self._best[-1] if index is None else self.archive.probabilities[index])
+
+    def _keep_front(self, individuals: list[Any]) -> None:
+        candidates = self.front + individuals
+        if candidates:
+            masks = np.array(candidates, bool)
+            found = [self.archive.find(mask) for mask in masks]
+            p = self.archive.probabilities[[i for i in found if i is not None]]
+            self.front = [candidates[i] for i in front_rows(masks, p)]
+
+    def _bred(self) -> Masks:
+        """The pool: nested along drawn weights, and offspring of the front."""
+        draws = max(2, round(self._pool / 2 / self._width))
+        draws *= 1 if len(self.archive) > 2 else 2
+        weights = self._model.sample_weights(draws, self.toolbox.rng)
+        parts = [nested(one)[1:-1] for one in weights]
+        bred = self._fresh + [
+            self._offspring() for _ in range(self._pool // 2 if self.front else 0)
+        ]
+        self._fresh = []
+        return np.concatenate([*parts, np.array(bred, bool).reshape(-1, self._width)])
+
+    def _offspring(self) -> Any:
+        rng, clone = self.toolbox.rng, self.toolbox.clone
+        child = clone(self.front[rng.integers(len(self.front))])
+        if rng.random() < self._cxpb:
+            child, _ = self.toolbox.mate(child, clone(self.front[rng.integers(len(self.front))]))
+        else:
+            (child,) = self.toolbox.mutate(child)
+        return child
+
+    def _unknown(self, masks: Masks) -> Masks:
+        """Those not evaluated yet, each once."""
+        new = {mask.tobytes(): mask for mask in masks if self.archive.find(mask) is None}
+        return np.array(list(new.values()), bool).reshape(-1, self._width)
+
+
+def _full_and_empty(n_segments: int) -> Masks:
+    return np.repeat([[True], [False]], n_segments, axis=1)

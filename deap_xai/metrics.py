@@ -1,0 +1,66 @@
+"""Scores of a finished explanation, by asking the evaluator again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_xai.fitness import Evaluator
+from deap_xai.typing import Masks
+
+__all__ = ["deletion_auc", "insertion_auc", "nested"]
+
+
+def nested(attribution: NDArray[Any]) -> Masks:
+    """Masks that keep the 0, 1, …, S most important superpixels: (S + 1, S).
+
+    Examples
+    --------
+    >>> nested(np.array([0.2, 0.9])).astype(int).tolist()
+    [[0, 0], [0, 1], [1, 1]]
+    """
+    rank = np.empty(len(attribution), int)
+    rank[np.argsort(-attribution, kind="stable")] = np.arange(len(attribution))
+    kept: Masks = rank[None] < np.arange(len(attribution) + 1)[:, None]
+    return kept
+
+
+def insertion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
+    """Area under the target's probability as superpixels appear, the most important first.
+
+    By the trapezoid rule over the share of superpixels shown: 0..1, higher is better. Petsiuk,
+    Das and Saenko, "RISE", BMVC 2018, with superpixels in place of pixels.
+
+    Parameters
+    ----------
+    evaluator
+        Of the image; asked S + 1 masks.
+    attribution
+        Importance of each superpixel, (S,), higher is more.
+
+    Examples
+    --------
+    >>> from deap_xai.backends import FunctionBackend
+    >>> from deap_xai.masking import MaskedView
+    >>> view, segments = np.full((2, 2, 3), 255, np.uint8), np.array([[0, 1], [2, 3]], np.int32)
+    >>> backend = FunctionBackend(lambda v: [[p, 1 - p] for p in (v.mean((1, 2, 3)) / 255)])
+    >>> evaluator = Evaluator(backend, MaskedView(view, segments, view * 0), target=0)
+    >>> insertion_auc(evaluator, np.arange(4.0)), deletion_auc(evaluator, np.arange(4.0))
+    (0.5, 0.5)
+    """
+    return _area(evaluator, nested(attribution))
+
+
+def deletion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
+    """Area under the target's probability as superpixels vanish, the most important first.
+
+    As :func:`insertion_auc`, but lower is better.
+    """
+    return _area(evaluator, ~nested(attribution))
+
+
+def _area(evaluator: Evaluator, masks: Masks) -> float:
+    p = evaluator.probabilities(masks).astype(float)
+    return float((p[1:] + p[:-1]).mean() / 2)

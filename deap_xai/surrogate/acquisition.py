@@ -1,0 +1,133 @@
+"""Which candidates to spend model calls on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky
+
+from deap_xai.operators import operators
+from deap_xai.typing import Masks
+
+__all__ = ["acqExpectedGain", "expected_gain"]
+
+Floats = NDArray[np.floating[Any]]
+
+# Gauss-Hermite quadrature of the standard normal distribution.
+NODES, MASS = np.polynomial.hermite_e.hermegauss(15)
+MASS = MASS / MASS.sum()
+
+
+def expected_gain(mean: Floats, deviation: Floats, sizes: NDArray[Any], best: Floats) -> Floats:
+    """How much each candidate is expected to add to the area under the front: (N,).
+
+    The sum over k >= size of E[(p - best_k)^+], where the logit of p is normal: expected
+    improvement (Jones, Schonlau and Welch, Journal of Global Optimization 13, 1998) of the front's
+    area, which is its hypervolume. By 15-point quadrature.
+
+    Parameters
+    ----------
+    mean, deviation
+        Of the logit of each candidate's probability, (N,).
+    sizes
+        Superpixels that each keeps, (N,), 1 at least.
+    best
+        Best probability within k superpixels so far, k = 0..S: (S + 1,), not decreasing.
+
+    Examples
+    --------
+    >>> best = np.array([0.0, 0.2, 0.5])
+    >>> sure = expected_gain(np.array([0.0]), np.array([1e-9]), np.array([1]), best)
+    >>> sure.round(3).tolist()  # 0.5 instead of 0.2 at k = 1
+    [0.3]
+    """
+    return _gain(_sigmoid(mean[:, None] + deviation[:, None] * NODES), sizes, best) @ MASS
+
+
+@operators.register
+def acqExpectedGain(
+    masks: Masks,
+    model: Any,
+    best: Floats,
+    full: float,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    shortlist: int = 32,
+    draws: int = 32,
+    share: float = 0.9,
+    lift: float = 0.1,
+) -> NDArray[np.intp]:
+    """Pick n candidates, one by one, each by its expected gain given those already picked.
+
+    The best by :func:`expected_gain` form a shortlist; on it the gain beyond the others picked is
+    averaged over joint draws from the model, so that a batch doesn't ask the same thing twice.
+
+    Parameters
+    ----------
+    masks
+        Candidates not evaluated yet, (N, S).
+    model
+        With ``predict`` and ``predict_jointly``, as :class:`GaussianProcess` has them.
+    best
+        Best probability within k superpixels so far, (S + 1,).
+    full
+        The full view's probability.
+    n
+        How many to pick.
+    rng
+        Source of chance.
+    shortlist, draws
+        Size of the shortlist and number of joint draws.
+    share, lift
+        A probability of ``share`` of the full view's or more counts ``lift`` more, so that the
+        smallest sufficient mask is sought.
+
+    Returns
+    -------
+    Indices of the picked, n at most.
+    """
+
+    def worth(p: Floats) -> Floats:
+        return p + lift * (p >= share * full)
+
+    sizes = np.maximum(masks.sum(axis=1), 1)
+    mean, deviation = model.predict(masks)
+    p = _sigmoid(mean[:, None] + deviation[:, None] * NODES)
+    single = _gain(worth(p), sizes, worth(best)) @ MASS
+    top = np.argsort(-single, kind="stable")[:shortlist]
+    mean, covariance = model.predict_jointly(masks[top])
+    drawn = worth(_draw(mean, covariance, draws, rng))
+    fits = np.arange(len(best)) >= sizes[top][:, None]
+    reached = np.repeat(worth(best)[None], draws, axis=0)
+    score, picked = single[top], list[int]()
+    for _ in range(min(n, len(top))):
+        score[picked] = -1
+        picked.append(int(score.argmax()))
+        mine = np.where(fits[picked[-1]], drawn[picked[-1]][:, None], 0)
+        reached = np.maximum(reached, mine)
+        beyond = np.maximum(drawn[:, :, None] - reached, 0)
+        # Where no draw gains, the candidate's own expectation still ranks it.
+        score = np.einsum("cdk,ck->c", beyond, fits) + 1e-9 * single[top]
+    return top[picked]
+
+
+def _gain(values: Floats, sizes: NDArray[Any], best: Floats) -> Floats:
+    """Sum over k >= size of (value - best_k)^+ for values (N, Q): (N, Q)."""
+    total = np.concatenate([[0], np.cumsum(best)])
+    low = sizes[:, None]
+    high = np.maximum(np.searchsorted(best, values), low)
+    return (high - low) * values - (total[high] - total[low])
+
+
+def _draw(mean: Floats, covariance: Floats, n: int, rng: np.random.Generator) -> Floats:
+    """Probabilities drawn jointly, (N, n)."""
+    jitter = 1e-4 + 1e-6 * covariance.max()
+    root = cholesky(covariance + jitter * np.eye(len(mean)), lower=True, check_finite=False)
+    return _sigmoid(mean[:, None] + root @ rng.standard_normal((len(mean), n)))
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    return 1 / (1 + np.exp(-logit))

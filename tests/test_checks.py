@@ -1,0 +1,84 @@
+"""What an explanation says beside its mask, and how many calls that takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import WANTED, cell_probability
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deap_xai.checks import FILLS, N_RANDOM, check, reserve, without_each
+
+
+def checks_of(evaluator, mask, fill="black"):
+    return check(evaluator, mask, fill, np.random.default_rng(0))
+
+
+def test_everything_is_checked_when_the_budget_allows(make_evaluator, model):
+    evaluator = make_evaluator()
+    evaluator.probabilities(WANTED[None])
+    checks = checks_of(evaluator, WANTED)
+    assert checks.rest == pytest.approx(cell_probability(~WANTED[None])[0])
+    assert set(checks.fills) == set(FILLS) - {"black"}
+    # Grey and blurred cells look visible to this model; the full view's probability it is.
+    assert checks.fills["grey"] == pytest.approx(cell_probability(np.ones((1, 16), bool))[0])
+    expected = cell_probability(without_each(WANTED))
+    assert checks.dropped[WANTED] == pytest.approx(expected)
+    assert np.isnan(checks.dropped[~WANTED]).all()
+    assert len(checks.random) == N_RANDOM
+    assert checks.minimal(WANTED, 0.9) is True
+    assert model.images == evaluator.calls
+
+
+def test_random_masks_have_the_same_size(make_evaluator):
+    evaluator = make_evaluator()
+    checks_of(evaluator, WANTED)
+    sizes = evaluator.archive.masks.sum(axis=1)
+    assert (sizes == 3).sum() >= N_RANDOM - 1
+    assert set(sizes) <= {2, 3, 13}
+
+
+@pytest.mark.parametrize("calls", range(1, 14))
+def test_the_budget_ends_the_checks_in_their_order(make_evaluator, model, calls):
+    evaluator = make_evaluator(calls=calls)
+    checks = checks_of(evaluator, WANTED)
+    assert model.images == evaluator.calls <= calls
+    known = [checks.rest, *checks.fills.values()]
+    n = int(np.isfinite(known).sum())
+    assert n == min(calls, 4)
+    assert np.isfinite(known[:n]).all()
+    assert not np.isnan(checks.random).any()
+    assert len(checks.random) == min(N_RANDOM, max(0, calls - 4))
+    if calls < 4 + N_RANDOM:
+        assert checks.minimal(WANTED, 0.9) is None
+
+
+def test_an_ended_budget_still_answers_from_memory(make_evaluator, model):
+    evaluator = make_evaluator(calls=1)
+    evaluator.probabilities(~WANTED[None])
+    checks = checks_of(evaluator, WANTED)
+    assert checks.rest == pytest.approx(cell_probability(~WANTED[None])[0])
+    assert np.isnan(list(checks.fills.values())).all()
+    assert model.images == 1
+
+
+@pytest.mark.parametrize("fill", [np.zeros((24, 24, 3), np.uint8), (1, 2, 3), len, "blur:sigma=2"])
+def test_own_fills_are_compared_with_all(make_evaluator, fill):
+    assert set(checks_of(make_evaluator(), WANTED, fill).fills) == set(FILLS)
+
+
+def test_masks_of_all_or_none(make_evaluator):
+    full = checks_of(make_evaluator(), np.ones(16, bool))
+    assert np.isfinite(full.dropped).all()
+    empty = checks_of(make_evaluator(), np.zeros(16, bool))
+    assert np.isnan(empty.dropped).all()
+    assert without_each(np.zeros(16, bool)).shape == (0, 16)
+
+
+@given(st.integers(1, 10**6))
+def test_the_reserve_is_part_of_the_budget(budget):
+    held, few = reserve(budget)
+    assert 0 <= few <= held < budget
+    assert held <= 24
+    assert reserve(None) == (0, 0)

@@ -1,0 +1,237 @@
+"""The shell: what goes to standard output, what to the error stream, and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import CellModel
+from PIL import Image as PILImage
+
+import deap_xai
+from deap_xai import cli
+from deap_xai.explanation import Explanation
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, image):
+    """A working directory with two pictures, a broken one, and the user's own model."""
+    monkeypatch.chdir(tmp_path)
+    PILImage.fromarray(image).save("frog.png")
+    PILImage.fromarray(image[::-1]).save("toad.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "names.txt").write_text("other\n\ntree frog\n")
+    module = types.ModuleType("cell_models")
+    module.classify = CellModel()
+    monkeypatch.setitem(sys.modules, "cell_models", module)
+    return tmp_path
+
+
+SMALL = (
+    "--model cell_models:classify --segments grid:n_segments=16 --fill black --budget 40".split()
+)
+
+
+def run(*args, small=True):
+    return CliRunner().invoke(cli.main, ["explain", *args, *(SMALL if small else [])])
+
+
+def only_line(result, code):
+    """The one line on the error stream; no traceback anywhere."""
+    assert result.exit_code == code, result.output
+    assert not isinstance(result.exception, (ValueError, TypeError, OSError))
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("Error: ")
+    assert code == 2 or len(lines) == 1
+    return lines[-1]
+
+
+def test_explain_tells_what_was_enough(folder):
+    result = run("frog.png")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("frog.png: class 1\n  full view     0.590\n  kept part ")
+    assert "of 16 superpixels)" in result.stdout
+    assert "  nothing       0.050\n  40 model calls in " in result.stdout
+
+
+def test_notes_are_printed(folder):
+    assert "  Note: the empty view alone gives" in run("frog.png", "--target", "0").stdout
+
+
+def test_json_is_one_object_a_line_and_nothing_else(folder):
+    result = run("frog.png", "toad.png", "--json", "--out", "results")
+    assert result.exit_code == 0
+    facts = [json.loads(line, parse_constant=pytest.fail) for line in result.stdout.splitlines()]
+    assert [fact["image"] for fact in facts] == ["frog.png", "toad.png"]
+    assert all(fact["model_calls"] == 40 for fact in facts)
+    assert "wrote" in result.stderr
+
+
+def test_settings_arrive(folder):
+    options = "--set mate=cxTwoPoint --set mutate=mutFlipBit:indpb=0.1 --objective probability "
+    options += "--objective size --population 8 --seed 5 --batch-size 3 --classes names.txt "
+    options += "--target TREE_FROG --algorithm eaNSGA2:cxpb=0.8 --patience 30 --seconds 9 --json"
+    result = run("frog.png", *options.split())
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["target"], facts["target_name"], facts["seed"]) == (1, "tree frog", 5)
+    settings = facts["settings"]
+    assert settings["operators"]["mate"] == "cxTwoPoint"
+    assert settings["operators"]["mutate"] == "mutFlipBit:indpb=0.1"
+    assert settings["objectives"] == ["probability", "size"]
+    assert settings["algorithm"] == "eaNSGA2:cxpb=0.8"
+    keys = ("population", "batch_size", "patience", "seconds", "budget")
+    assert [settings[key] for key in keys] == [8, 3, 30, 9.0, 40]
+
+
+def test_out_writes_pictures_and_explanations(folder):
+    result = run("frog.png", "toad.png", "--out", "new/results")
+    assert result.exit_code == 0
+    files = sorted(path.name for path in (folder / "new" / "results").iterdir())
+    assert files == ["frog.npz", "frog.png", "toad.npz", "toad.png"]
+    saved = Explanation.load(folder / "new" / "results" / "frog.npz")
+    assert saved.model_calls == 40
+    with PILImage.open(folder / "new" / "results" / "frog.png") as picture:
+        assert picture.size[0] > 1000
+
+
+def test_one_bad_image_of_several(folder):
+    result = run("frog.png", "bad.png", "nowhere.png", "toad.png", "--json")
+    assert result.exit_code == 1
+    assert [json.loads(line)["image"] for line in result.stdout.splitlines()] == [
+        "frog.png",
+        "toad.png",
+    ]
+    first, second = result.stderr.strip().splitlines()
+    assert first.startswith("Error: bad.png: ")
+    assert second.startswith("Error: nowhere.png: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["bad.png"], 1, "bad.png"),
+        (["frog.png", "--model", "resnet_18"], 1, "did you mean 'resnet18'"),
+        (["frog.png", "--model", "no_such:thing"], 1, "can't import no_such:thing"),
+        (["frog.png", "--model", "resnet18", "--weights", "x.pth"], 1, "no weights file at x.pth"),
+        (["frog.png", "--fill", "blurr"], 1, "did you mean 'blur'"),
+        (["frog.png", "--segments", "slic:n=5"], 1, "has no parameter 'n'"),
+        (["frog.png", "--algorithm", "eaElitst"], 1, "did you mean 'eaElitist'"),
+        (["frog.png", "--set", "mate=cxNothing"], 1, "unknown operator 'cxNothing'"),
+        (["frog.png", "--set", "mutate=mutGaussian"], 1, "'mu'"),
+        (
+            ["frog.png", "--set", "mate=cxMessyOnePoint", "--population", "8"],
+            1,
+            "changed an individual's length",
+        ),
+        (["frog.png", "--objective", "sizes"], 1, "did you mean 'size'"),
+        (["frog.png", "--target", "cow"], 1, "has no class names"),
+        (["frog.png", "--target", "2"], 1, "target 2 is no class"),
+        (["frog.png", "--out", "frog.png/x"], 1, "can't write to frog.png/x"),
+        (["frog.png", "--set", "mate"], 2, "expected ROLE=SPEC, such as mate=cxTwoPoint"),
+        (["frog.png", "--budget", "0"], 2, "0 is not in the range"),
+        (["frog.png", "--population", "1"], 2, "1 is not in the range"),
+        (["frog.png", "--seed", "-1"], 2, "-1 is not in the range"),
+        (["frog.png", "--classes", "nowhere.txt"], 2, "nowhere.txt"),
+        (["frog.png", "--no-such-option"], 2, "No such option"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_user_errors_are_one_line(folder, args, code, message):
+    given = [pair for pair in zip(SMALL[::2], SMALL[1::2], strict=True) if pair[0] not in args]
+    result = run(*args, *(word for pair in given for word in pair), small=False)
+    assert message in only_line(result, code)
+
+
+def test_a_file_that_can_not_be_written(folder):
+    (folder / "out" / "frog.png").mkdir(parents=True)  # where the picture should go
+    assert "can't write to out" in only_line(run("frog.png", "--out", "out"), 1)
+
+
+def test_ctrl_c_before_anything_is_known(folder, monkeypatch):
+    def interrupted(images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["cell_models"], "classify", interrupted)
+    result = run("frog.png")
+    assert result.exit_code == 1
+    assert "Aborted!" in result.stderr
+    assert result.stdout == ""
+
+
+def test_list_prints_everything_that_can_be_named():
+    from deap_xai.registry import REGISTRIES
+
+    result = CliRunner().invoke(cli.main, ["list", "fills", "objectives", "models"])
+    assert result.exit_code == 0
+    assert "\n  blur:sigma=None\n" in result.stdout
+    assert "\n  resnet50\n" in result.stdout
+    everything = CliRunner().invoke(cli.main, ["list"]).stdout
+    for kind, known in REGISTRIES.items():
+        assert f"{kind}s\n" in everything
+        assert all(f"\n  {name}" in everything for name in known.names())
+    result = CliRunner().invoke(cli.main, ["list", "fruits"])
+    assert "unknown kind 'fruits'" in only_line(result, 1)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["explain", "-h"], ["list", "--help"]])
+def test_help(args):
+    result = CliRunner().invoke(cli.main, args)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+
+
+def test_help_has_examples():
+    text = CliRunner().invoke(cli.main, ["explain", "--help"]).stdout
+    assert "Examples:\n    deap-xai explain frog.jpg\n" in text
+    assert "--set mate=cxTwoPoint" in text
+
+
+def test_version():
+    result = CliRunner().invoke(cli.main, ["--version"])
+    assert deap_xai.__version__ in result.stdout
+
+
+def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
+    explainer = make_explainer(budget=40)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with cli._progress(explainer, "frog.png", quiet=False) as report:
+        explainer.explain(image, progress=report)
+    drawn = capsys.readouterr().err
+    assert "frog.png" in drawn
+    assert "/40 calls" in drawn
+    assert "probability 0." in drawn
+    assert "/16" in drawn
+    with cli._progress(explainer, "frog.png", quiet=True) as report:
+        assert report is None
+
+
+def test_as_a_program(folder):
+    """A fresh process, as users start it."""
+    (folder / "users_models.py").write_text(
+        "import numpy as np\n"
+        "def bright(x):\n"
+        "    p = x.mean(axis=(1, 2, 3)) / 255\n"
+        "    return np.stack([p, 1 - p], axis=1)\n"
+    )
+    command = [sys.executable, "-c", "from deap_xai.cli import main; main()", "explain", "frog.png"]
+    options = ["--model", "users_models:bright", "--budget", "20", "--segments", "grid", "--json"]
+    done = subprocess.run(
+        [*command, *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["model_calls"] <= 20
+    assert np.isfinite(json.loads(done.stdout)["probability"])

@@ -1,0 +1,265 @@
+"""The facade: one call from image to explanation, within its budget, whatever goes wrong."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from conftest import WANTED, CellModel, cell_probability
+from deap import algorithms as deap_algorithms
+
+import deap_xai as dx
+from deap_xai.algorithms import algorithms
+from deap_xai.errors import BackendError, DeapXaiError, ImageError, SettingError
+
+FULL = cell_probability(np.ones((1, 16), bool))[0]
+
+
+def test_it_finds_what_was_enough(make_explainer, image):
+    e = make_explainer(budget=600, seed=1).explain(image)
+    assert (e.mask == WANTED).all()
+    assert e.probability == pytest.approx(0.95)
+    assert e.probability_full == pytest.approx(FULL)
+    assert e.probability_empty == pytest.approx(0.05)
+    assert e.probability_rest == pytest.approx(0.05)
+    assert e.minimal is False  # two of the three cells already pass the full view
+    assert set(np.argsort(e.attribution)[-3:]) == set(np.flatnonzero(WANTED))
+    assert (e.target, e.target_name, e.seed, e.warnings) == (1, "class 1", 1, ())
+    assert e.seconds > 0
+    assert (e.view == image).all()
+    assert not e.fill.any()
+
+
+@pytest.mark.parametrize("algorithm", algorithms.names())
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 40, 133])
+def test_the_model_never_sees_more_than_the_budget(make_explainer, image, model, algorithm, budget):
+    e = make_explainer(budget=budget, algorithm=algorithm, population=10).explain(image)
+    assert model.images == e.model_calls <= budget
+    assert e.probability >= e.probability_full
+    assert len({mask.tobytes() for mask in e.archive.masks}) == len(e.archive) <= budget
+    assert e.archive.probabilities == pytest.approx(cell_probability(e.archive.masks))
+    assert e.archive.masks[0].all()
+    if budget > 1:
+        assert not e.archive.masks[1].any()
+    e.to_dict()
+
+
+def test_the_default_budget(make_explainer, image, model):
+    make_explainer().explain(image)
+    assert 200 < model.images <= 1000
+
+
+@pytest.mark.parametrize("limits", [{"seconds": 0.3}, {"patience": 40}])
+def test_other_limits_end_the_search_and_leave_the_checks(make_explainer, image, model, limits):
+    e = make_explainer(**limits).explain(image)
+    assert model.images == e.model_calls > 10
+    assert e.seconds < 3
+    assert np.isfinite([e.probability_rest, *e.checks.fills.values()]).all()
+    assert e.minimal is not None
+
+
+def test_the_target_by_index_and_name(make_explainer, image):
+    explainer = make_explainer(budget=60, class_names=["a cat", "a dog"])
+    assert explainer.explain(image).target_name == "a dog"
+    e = explainer.explain(image, target="A_Cat")
+    assert (e.target, e.target_name) == (0, "a cat")
+    assert e.probability_full == pytest.approx(1 - FULL)
+    assert explainer.explain(image, target=0).target == 0
+    for target, message in ((2, "target 2 is no class"), ("a cow", "'a cow' is no class")):
+        with pytest.raises(SettingError, match=message):
+            explainer.explain(image, target=target)
+
+
+def test_an_empty_view_that_passes_is_said(make_explainer, image):
+    e = make_explainer(budget=60).explain(image, target=0)
+    assert "under this fill nothing in the picture is needed" in e.warnings[0]
+
+
+def test_a_flat_image_says_that_it_was_cut_by_a_grid(make_explainer, image):
+    e = make_explainer(segments=lambda view: view[..., 0] * 0, budget=30).explain(image)
+    assert "grid" in e.warnings[0]
+
+
+def test_several_objectives(make_explainer, image):
+    e = make_explainer(budget=200, objectives=("probability", "size")).explain(image)
+    assert e.settings["objectives"] == ["probability", "size"]
+
+    def brightness(evaluator, masks):
+        return masks.sum(axis=1)
+
+    e = make_explainer(budget=100, objectives=[(brightness, -1.0)]).explain(image)
+    assert e.settings["objectives"] == ["brightness"]
+
+
+def test_a_function_as_algorithm(make_explainer, image, model):
+    def stock(population, toolbox):
+        return deap_algorithms.eaSimple(population, toolbox, 0.9, 0.2, 50, verbose=False)
+
+    e = make_explainer(budget=90, algorithm=stock).explain(image)
+    assert e.model_calls == model.images <= 90
+    assert e.settings["algorithm"].endswith("stock")
+    partial = functools.partial(algorithms.get("eaElitist"), ngen=1)
+    assert make_explainer(algorithm=partial).explain(image).settings["algorithm"] == "eaElitist"
+
+
+def test_picks(make_explainer, image):
+    small = make_explainer(budget=200, pick="within:k=1").explain(image)
+    assert small.size == 1
+    best = make_explainer(budget=200, pick="best").explain(image)
+    assert best.probability == best.front[-1].probability
+
+
+def test_settings_tell_everything(make_explainer, image):
+    explainer = make_explainer(budget=40, operators={"mate": "cxOnePoint", "select": len})
+    facts = explainer.settings()
+    assert facts["segments"] == "array (24, 24)"
+    assert facts["operators"] == {"mate": "cxOnePoint", "select": "len"}
+    assert facts["model"] == "CellModel"
+    assert facts["budget"] == 40
+    assert make_explainer(fill=(1, 2, 3)).settings()["fill"] == "(1, 2, 3)"
+    assert make_explainer(fill=image).settings()["fill"] == "array (24, 24, 3)"
+
+
+def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
+    e = make_explainer(budget=np.int64(30), seed=np.int64(3), population=np.int32(8)).explain(image)
+    assert dx.Explanation.load(e.save(tmp_path / "x")).to_dict() == e.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": 0}, "budget must be a number above 0"),
+        ({"budget": 2.5}, "budget must be a whole number"),
+        ({"seconds": -1}, "seconds must be a number above 0"),
+        ({"patience": 0}, "patience must be a number above 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"population": 1}, "population must be a whole number of at least 2; got 1"),
+        ({"population": 2.5}, "population must be a whole number"),
+        ({"algorithm": "eaElitst"}, "did you mean 'eaElitist'"),
+        ({"algorithm": "eaElitist:cx=1"}, "has no parameter 'cx'"),
+        ({"objectives": "probablity"}, "did you mean 'probability'"),
+        ({"pick": "bst"}, "did you mean 'best'"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"model": "resnet_18"}, "unknown model"),
+    ],
+)
+def test_settings_are_checked_at_once(make_explainer, settings, message):
+    with pytest.raises(SettingError, match=message):
+        make_explainer(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"segments": "slick"}, "did you mean 'slic'"),
+        ({"fill": "blurr"}, "did you mean 'blur'"),
+        ({"operators": {"mate": "cxNothing"}}, "unknown operator 'cxNothing'"),
+        ({"fill": np.zeros((2, 2, 3), np.uint8)}, "the fill's array"),
+        ({"segments": np.zeros((2, 2), int)}, "label"),
+    ],
+)
+def test_settings_that_need_the_image(make_explainer, image, settings, message):
+    with pytest.raises(SettingError, match=message):
+        make_explainer(**settings).explain(image)
+
+
+def test_images_that_are_none(make_explainer):
+    with pytest.raises(ImageError, match=r"nowhere.jpg"):
+        make_explainer().explain("nowhere.jpg")
+
+
+def test_too_little_time_for_one_mask(make_explainer, image):
+    with pytest.raises(DeapXaiError, match=r"the budget ended before any mask was evaluated"):
+        make_explainer(seconds=1e-9).explain(image, target=1)
+
+
+# When things go wrong amid a run
+
+
+class Interrupted(CellModel):
+    def __init__(self, after, times=10**6):
+        super().__init__()
+        self.after, self.times = after, times
+
+    def __call__(self, images):
+        if len(self.batches) >= self.after and self.times:
+            self.times -= 1
+            raise KeyboardInterrupt
+        return super().__call__(images)
+
+
+@pytest.mark.parametrize("times", [1, 10**6])
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_ctrl_c_gives_the_best_so_far(make_explainer, image, after, times):
+    model = Interrupted(after, times)
+    e = make_explainer(model=model, budget=300, batch_size=64).explain(image)
+    assert "interrupted; this is the best so far" in e.warnings[-1]
+    assert e.probability == e.archive.probabilities[e.archive.masks.any(axis=1)].max()
+    assert e.model_calls == model.images
+    assert np.isnan(list(e.checks.fills.values())).all()
+    e.to_dict()
+
+
+def test_ctrl_c_before_anything_is_known(make_explainer, image):
+    with pytest.raises(KeyboardInterrupt):
+        make_explainer(model=Interrupted(0)).explain(image)
+
+
+def test_ctrl_c_amid_the_checks(make_explainer, image):
+    """The search is over then; what it found and what was checked stays."""
+    quiet = make_explainer(model=(counting := CellModel()), budget=100)
+    quiet.explain(image)
+    model = Interrupted(len(counting.batches) - 2)
+    e = make_explainer(model=model, budget=100).explain(image)
+    assert "the checks were interrupted" in e.warnings[-1]
+    assert np.isfinite(e.probability_rest)
+    assert e.model_calls == model.images
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
+def test_out_of_memory_goes_on(make_explainer, image, model, error):
+    def limited(images):
+        if len(images) > 5:
+            raise error
+        return model(images)
+
+    e = make_explainer(model=limited, budget=100, batch_size=64).explain(image)
+    plain = make_explainer(budget=100).explain(image)
+    assert max(model.batches[: len(model.batches) // 2]) <= 5
+    assert (e.archive.masks == plain.archive.masks).all()
+
+
+def test_a_model_that_breaks_amid_the_run(make_explainer, image, model):
+    def breaking(images):
+        return model(images) * (np.nan if model.images > 50 else 1)
+
+    with pytest.raises(BackendError, match=r"answered with NaN"):
+        make_explainer(model=breaking).explain(image)
+
+
+def test_progress_is_told_after_every_batch(make_explainer, image):
+    seen = []
+    make_explainer(budget=80).explain(
+        image, progress=lambda evaluator: seen.append(evaluator.calls)
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] > 60
+
+
+def test_evaluator_and_toolbox(make_explainer, image, model):
+    evaluator = make_explainer(budget=10).evaluator(image)
+    assert (evaluator.n_segments, evaluator.target, evaluator.calls) == (16, 1, 1)
+    assert evaluator.budget.calls == 10
+    toolbox = make_explainer(objectives=("probability", "size")).toolbox(image, target=0)
+    assert toolbox.evaluator.target == 0
+    assert not toolbox.evaluator.budget.limited
+    assert toolbox.individual().fitness.weights == (1.0, -1.0)
+
+
+def test_public_names():
+    assert set(dx.__all__) <= set(dir(dx))
+    assert dx.Explainer.__module__ == "deap_xai.explainer"
+    with pytest.raises(AttributeError, match=r"no attribute 'Explanier'"):
+        dx.Explanier  # noqa: B018

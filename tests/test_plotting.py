@@ -1,0 +1,101 @@
+"""Pictures: what is drawn where, and no window left open."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image as PILImage
+
+from deap_xai import plotting
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def axes():
+    return plt.subplots()[1]
+
+
+def test_the_kept_part_is_untouched_and_the_rest_fades(image, segments):
+    mask = np.zeros(16, bool)
+    mask[5] = True
+    picture = plotting.kept_picture(image, segments, mask)
+    keep = segments == 5
+    assert picture.dtype == np.uint8
+    assert (picture[keep] == image[keep]).all()
+    assert (picture[5, 6:12] == plotting.EDGE).all()  # just above the cell
+    faded = np.abs(picture.astype(float) - (0.18 * image + 0.82 * 255))
+    assert (faded[18:] <= 1).all()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_no_line_where_there_is_no_boundary(image, segments, kept):
+    picture = plotting.kept_picture(image, segments, np.full(16, kept))
+    assert not (picture == plotting.EDGE).all(axis=-1).any()
+    assert (picture == image).all() == kept
+
+
+def test_the_heat_map_is_symmetric_about_zero(axes, image, segments):
+    values = np.linspace(-1, 3, 16)
+    plotting.draw_attribution(axes, image, segments, values, "importance")
+    drawn = axes.images[1]
+    assert (drawn.get_array() == values[segments]).all()
+    assert drawn.get_clim() == (-3, 3)
+    assert axes.get_title() == "importance"
+
+
+def test_a_heat_map_of_nothing(axes, image, segments):
+    plotting.draw_attribution(axes, image, segments, np.zeros(16))
+    assert axes.images[1].get_clim() == (-1, 1)
+
+
+def test_convergence(axes):
+    plotting.draw_convergence(axes, np.array([1, 2, 3]), np.array([0.1, 0.5, 0.5]), 0.4)
+    line, full = axes.lines
+    assert line.get_ydata().tolist() == [0.1, 0.5, 0.5]
+    assert set(full.get_ydata()) == {0.4}
+
+
+def test_dollars_in_a_name_are_no_formula(axes, image):
+    plotting.draw_view(axes, image, r"a $\bad{$ name")
+    axes.figure.canvas.draw()
+    assert axes.get_title() == r"a $\bad{$ name"
+
+
+def test_the_overview_has_four_panels(explanation):
+    figure = explanation.plot()
+    titles = [axes.get_title() for axes in figure.axes[:4]]
+    assert titles[0] == f"class 1: {explanation.probability_full:.3f}"
+    size = int(explanation.mask.sum())
+    assert titles[1] == f"{size} of 16 superpixels: {explanation.probability:.3f}"
+    assert titles[3] == "search"
+    assert len(plt.get_fignums()) == 1
+
+
+def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):
+    plotting.save_png(explanation.plot(), tmp_path / "frog.png")
+    with PILImage.open(tmp_path / "frog.png") as picture:
+        assert picture.size[0] > 1000
+    assert plt.get_fignums() == []
+
+
+def test_long_names_are_cut(explanation):
+    assert plotting._short("a" * 40) == "a" * 27 + "…"
+    assert plotting._short("a" * 28) == "a" * 28
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_pictures_in_a_row(image, n):
+    figure = plotting.row_of_pictures([image] * n, [f"title {i}" for i in range(n)])
+    assert [axes.get_title() for axes in figure.axes] == [f"title {i}" for i in range(n)]
+
+
+def test_files_only():
+    plotting.use_files_only()
+    assert mpl.get_backend().lower() == "agg"

@@ -29,7 +29,7 @@ Examples:
   deap-xai explain frog.jpg --target "tree frog" --fill blur --budget 400
   deap-xai explain frog.jpg --set mate=cxTwoPoint --set mutate=mutFlipBit:indpb=0.05
   deap-xai explain *.jpg --json > explanations.jsonl
-  deap-xai explain frog.jpg --model mymodels:build_classifier"""
+  deap-xai explain frog.jpg --model mymodels:classifier"""
 
 
 class _Group(click.Group):
@@ -106,14 +106,14 @@ def explain(
     explainer = _explainer(settings)
     if out is not None:
         _make_folder(out)
-    failures = 0
-    for image in images:
+    failures, stems = 0, _stems(images)
+    for image, stem in zip(images, stems, strict=True):
         try:
             with _progress(explainer, Path(image).name, quiet) as report:
                 explanation = explainer.explain(image, target, report)
             if out is not None:
-                _write(explanation, out / Path(image).stem)
-        except DeapXaiError as error:
+                _write(explanation, out / stem)
+        except (DeapXaiError, OSError) as error:
             failures += 1
             click.echo(f"Error: {image}: {error}", err=True)
             continue
@@ -227,6 +227,17 @@ def _sentence(image: str, explanation: Explanation) -> str:
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])
 
 
+def _stems(images: Sequence[str]) -> list[str]:
+    """A name for each image's files; a second frog.jpg from another folder becomes frog-2."""
+    seen: dict[str, int] = {}
+    stems = []
+    for image in images:
+        stem = Path(image).stem
+        seen[stem] = seen.get(stem, 0) + 1
+        stems.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+    return stems
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -237,9 +248,6 @@ def _make_folder(folder: Path) -> None:
 def _write(explanation: Explanation, stem: Path) -> None:
     from deap_xai.plotting import save_png
 
-    try:
-        saved = explanation.save(stem.with_name(stem.name + ".npz"))
-        save_png(explanation.plot(), stem.with_name(stem.name + ".png"))
-    except OSError as error:
-        raise click.ClickException(f"can't write to {stem.parent}: {error}") from error
+    saved = explanation.save(stem.with_name(stem.name + ".npz"))
+    save_png(explanation.plot(), stem.with_name(stem.name + ".png"))
     click.echo(f"wrote {saved} and {stem.name}.png", err=True)

@@ -22,11 +22,12 @@ from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
 from deap_xai.images import load_image
-from deap_xai.masking import MaskedView, fill_view
+from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives
+from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks
 from deap_xai.registry import Spec
-from deap_xai.segmentation import segment
+from deap_xai.segmentation import segment, segmenters
 from deap_xai.toolbox import Toolbox, make_toolbox
 from deap_xai.typing import Masks, Segments, View
 
@@ -106,29 +107,29 @@ class Explainer:
         class_names: Sequence[str] | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self.backend: Backend = load_backend(
-            model,
-            weights=weights,
-            device=device,
-            transform=transform,
-            size=size,
-            class_names=class_names,
-            batch_size=batch_size,
-        )
         limits = Budget(budget, seconds, patience)  # checked now, not at the first image
         _check_count("population", population, 2)
         _check_count("seed", seed, 0)
+        for registry, spec in ((segmenters, segments), (fills, fill)):
+            if isinstance(spec, str):
+                registry.resolve(spec)
         self.segments, self.fill = segments, fill
         self.algorithm = algorithm
         self._algorithm = algorithms.resolve(algorithm)
         defaults = defaults_of(self._algorithm)
         self.operators = {**defaults.operators, **(operators or {})}
+        for spec in self.operators.values():
+            operator_registry.resolve(spec)
         self.objectives = resolve_objectives(objectives or defaults.objectives)
         self.pick = pick or defaults.pick
         self._pick = picks.resolve(self.pick)
         self.population = int(population)
         self.budget, self.seconds, self.patience = limits.calls, limits.seconds, limits.patience
         self.seed = int(seed)
+        self._given = {"weights": weights, "device": device, "transform": transform, "size": size}
+        self.backend: Backend = load_backend(
+            model, class_names=class_names, batch_size=batch_size, **self._given
+        )
 
     def explain(
         self,
@@ -152,9 +153,7 @@ class Explainer:
         The explanation. Ctrl-C during the search gives the best so far, with a warning in it.
         """
         start = time.perf_counter()
-        limited = (self.budget, self.seconds, self.patience) != (None, None, None)
-        budget = Budget(self.budget if limited else BUDGET, self.seconds, self.patience)
-        evaluator, notes = self._evaluator(image, target, budget)
+        evaluator, notes = self._evaluator(image, target, self._limits())
         evaluator.on_batch = progress
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
@@ -183,6 +182,11 @@ class Explainer:
         stock DEAP loop that runs into it raises :class:`~deap_xai.errors.BudgetExhausted`.
         """
         return self._toolbox(self.evaluator(image, target))
+
+    def _limits(self) -> Budget:
+        """The budget that was given, or the default where none was."""
+        budget = Budget(self.budget, self.seconds, self.patience)
+        return budget if budget.limited else Budget(BUDGET)
 
     def _toolbox(self, evaluator: Evaluator) -> Toolbox:
         return make_toolbox(evaluator, self.objectives, self.operators, self.seed)
@@ -262,8 +266,10 @@ class Explainer:
 
     def settings(self) -> dict[str, Any]:
         """Every setting, in values that JSON knows; functions and arrays by a name."""
+        given = {key: value for key, value in self._given.items() if value is not None}
         return {
             "model": self.backend.name,
+            **{key: _named(value) for key, value in given.items()},
             "segments": _named(self.segments),
             "fill": _named(self.fill),
             "algorithm": _named(self.algorithm),
@@ -271,7 +277,7 @@ class Explainer:
             "objectives": [objective.name for objective in self.objectives],
             "pick": _named(self.pick),
             "population": self.population,
-            "budget": self.budget,
+            "budget": self._limits().calls,
             "seconds": self.seconds,
             "patience": self.patience,
             "batch_size": self.backend.batch_size,
@@ -297,5 +303,9 @@ def _named(value: Any) -> str:
         return str(value)
     if isinstance(value, np.ndarray):
         return f"array {value.shape}"
+    if isinstance(value, (Path, tuple)):
+        return str(value)
     plain = getattr(value, "func", value)
-    return str(getattr(plain, "__qualname__", type(plain).__name__))
+    name = str(getattr(plain, "__qualname__", type(plain).__name__))
+    bound = ",".join(f"{key}={bound}" for key, bound in getattr(value, "keywords", {}).items())
+    return f"{name}:{bound}" if bound else name

@@ -28,7 +28,7 @@ from deap_xai.typing import Image, View
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ImageLike", "fit_image", "image_name", "load_image"]
+__all__ = ["ImageLike", "fit_image", "image_name", "load_image", "reduce_image"]
 
 ImageLike: TypeAlias = (
     "str | os.PathLike[str] | os.PathLike[bytes] | PIL.Image.Image | NDArray[Any] | torch.Tensor"
@@ -154,6 +154,21 @@ def fit_image(image: Image, size: int | tuple[int, int]) -> View:
     # size 224 would otherwise become nine gigabytes before the crop.
     picture = PIL.Image.fromarray(image)
     return np.array(picture.resize((new_width, new_height), Resampling.BILINEAR, box=box))
+
+
+def reduce_image(image: Image, longest: int) -> View:
+    """An image whose longer side has so many pixels at most, in its own proportions.
+
+    Examples
+    --------
+    >>> reduce_image(np.zeros((40, 60, 3), np.uint8), 30).shape
+    (20, 30, 3)
+    """
+    factor = longest / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    return fit_image(image, (height, width))
 
 
 def _sides(size: Any) -> tuple[int, int]:

@@ -32,7 +32,7 @@ REGISTRIES: dict[str, Registry] = {}
 
 
 FILLED = frozenset(
-    "individual individuals ind1 ind2 k population toolbox stats halloffame verbose ngen "
+    "individual individuals ind1 ind2 k population toolbox stats halloffame verbose "
     "rng neighbours evaluator".split()
 )
 """Parameters that a caller fills in by name, so that no spec sets them: DEAP's own for operators

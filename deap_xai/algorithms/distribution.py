@@ -23,7 +23,7 @@ class UMDA:
     Parameters
     ----------
     individuals
-        The first ones; the marginals start from their mean.
+        Their number is that of each generation, their class that of new ones.
     toolbox
         Its ``select`` chooses whom to learn from.
     rng

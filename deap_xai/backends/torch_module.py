@@ -12,11 +12,14 @@ from PIL import Image as PILImage
 from deap_xai.backends.base import Backend
 from deap_xai.backends.transform import split_transform
 from deap_xai.errors import BackendError, SettingError
-from deap_xai.images import fit_image
+from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["TorchBackend", "choose_device"]
+
+LARGEST = 1024
+"""Longer side of a view that an opaque transform gets, in pixels; larger images are reduced."""
 
 
 class TorchBackend(Backend):
@@ -34,7 +37,8 @@ class TorchBackend(Backend):
         From PIL image to the module's input, as used when it was trained and tested.
         Torchvision's presets and a ``Compose`` that ends in tensor conversion and ``Normalize``
         are taken apart, so that masks are applied on the device; any other callable is applied
-        to every masked view. None: pixels in 0..1, no normalisation.
+        to every masked view, of at most 1,024 pixels on its longer side. None: pixels in 0..1,
+        no normalisation.
     size
         View size for a module without a transform: an int for shorter side and centre crop, a
         pair (h, w) to resize to; None takes the image's own size.
@@ -75,12 +79,18 @@ class TorchBackend(Backend):
         self._transform, self._size = transform, size
         self._parts = split_transform(transform)
         self._softmax: bool | None = None
+        self._latest: tuple[MaskedView, tuple[torch.Tensor, ...]] | None = None
+        floating = (p.dtype for p in module.parameters() if p.is_floating_point())
+        self._dtype = next(floating, torch.float32)
 
     def view(self, image: Image) -> View:
         """The image after the spatial part of the transform, or fitted to ``size``."""
         if self._size is not None:
             return fit_image(image, self._size)
-        return image if self._parts is None else self._parts.view(image)
+        if self._parts is None:
+            # Every masked view goes through the whole transform: keep a photograph's cost in reach.
+            return reduce_image(image, LARGEST)
+        return self._parts.view(image)
 
     def predict(self, images: Views) -> Probabilities:
         """Probabilities (N, C) of uint8 views (N, h, w, 3)."""
@@ -90,8 +100,7 @@ class TorchBackend(Backend):
         """Probabilities (N, C) under masks (N, S); views are drawn on the device."""
         if self._parts is None:
             return super().predict_masked(masked_view, masks)
-        segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
-        view, fill = self._normalised(masked_view.view), self._normalised(masked_view.fill)
+        segments, view, fill = self._on_device(masked_view)
 
         def predict(chunk: Masks) -> Probabilities:
             keep = torch.tensor(chunk, device=self.device)[:, segments]
@@ -100,6 +109,14 @@ class TorchBackend(Backend):
 
         with torch.inference_mode():
             return self.in_chunks(predict, masks)
+
+    def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
+        """Segments, view and fill as tensors; kept, as the next batch is mostly of the same."""
+        if self._latest is None or self._latest[0] is not masked_view:
+            segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
+            view, fill = self._normalised(masked_view.view), self._normalised(masked_view.fill)
+            self._latest = masked_view, (segments, view, fill)
+        return self._latest[1]
 
     def _predict_chunk(self, images: Views) -> Probabilities:
         with torch.inference_mode():
@@ -117,7 +134,7 @@ class TorchBackend(Backend):
         return (tensor / 255 - mean) / std
 
     def _forward(self, inputs: torch.Tensor) -> Probabilities:
-        output = self._module(inputs)
+        output = self._module(inputs.to(self._dtype))
         output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor) or output.ndim != 2:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)

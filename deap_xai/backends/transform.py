@@ -22,13 +22,15 @@ _AT_RANDOM = {"ColorJitter", "AutoAugment", "TrivialAugmentWide", "AugMix", "Gau
 class Preparation(NamedTuple):
     """How an image becomes a view, and a view the model's input ``(view / 255 - mean) / std``."""
 
-    spatial: Callable[[PILImage.Image], PILImage.Image]
+    spatial: Callable[[PILImage.Image], Any]
     mean: Sequence[float]
     std: Sequence[float]
 
     def view(self, image: Image) -> View:
         """The view (h, w, 3) of an image (H, W, 3)."""
-        return np.ascontiguousarray(self.spatial(PILImage.fromarray(image)))
+        pixels = as_pixels(self.spatial(PILImage.fromarray(image)))
+        assert pixels is not None  # tried when the transform was split
+        return pixels
 
 
 def split_transform(transform: Any) -> Preparation | None:
@@ -84,8 +86,10 @@ def _split_steps(steps: list[Any]) -> Preparation | None:
         names, steps = names[:-1], steps[:-1]
     if any(_draws_at_random(name) for name in names) or {len(mean), len(std)} != {3}:
         return None
-    first = next((i for i, name in enumerate(names) if name in _TO_TENSOR), len(names))
-    if not _give_rgb(steps[:first]) or not _convert_to_unit_floats(steps[first:]):
+    first = len(names)
+    while first and names[first - 1] in _TO_TENSOR:
+        first -= 1
+    if not _split_at(steps, first):
         return None
     return Preparation(lambda image: _applied(steps[:first], image), mean, std)
 
@@ -107,24 +111,29 @@ def _floats(values: Any) -> list[float]:
     return floats * 3 if len(floats) == 1 else floats
 
 
-def _give_rgb(steps: list[Any]) -> bool:
-    """Whether an RGB picture comes out as one; a model for grey pictures wants one channel."""
+def _split_at(steps: list[Any], first: int) -> bool:
+    """Whether RGB pixels come out before that step, and the same in 0..1 after the last."""
+    probe = np.array([0, 85, 170, 255], np.uint8)[:, None, None].repeat(3, axis=2).repeat(8, axis=0)
     try:
-        probe = _applied(steps, PILImage.fromarray(np.zeros((32, 32, 3), np.uint8)))
+        spatial = _applied(steps[:first], PILImage.fromarray(probe))
+        after = _applied(steps[first:], spatial)
     except Exception:  # a step of the user's own, made for other pictures
         return False
-    return isinstance(probe, PILImage.Image) and probe.mode == "RGB"
-
-
-def _convert_to_unit_floats(steps: list[Any]) -> bool:
-    import torch
-
-    pixels = np.array([0, 85, 170, 255], np.uint8)[:, None, None].repeat(3, axis=2)
-    probe = _applied(steps, PILImage.fromarray(pixels))
-    if not isinstance(probe, torch.Tensor) or not probe.is_floating_point():
+    pixels = as_pixels(spatial)
+    if pixels is None or not hasattr(after, "is_floating_point") or not after.is_floating_point():
         return False
-    expected = torch.tensor(pixels).permute(2, 0, 1) / 255
-    return probe.shape == expected.shape and bool(torch.allclose(probe.float(), expected))
+    values = np.asarray(after)
+    expected = pixels.transpose(2, 0, 1) / np.float32(255)
+    return values.shape == expected.shape and bool(np.allclose(values, expected, atol=1e-6))
+
+
+def as_pixels(image: Any) -> View | None:
+    """RGB pixels (h, w, 3) of a PIL image or a uint8 tensor (3, h, w); None for anything else."""
+    if isinstance(image, PILImage.Image):
+        return np.array(image) if image.mode == "RGB" else None
+    if str(getattr(image, "dtype", "")) != "torch.uint8" or image.ndim != 3 or len(image) != 3:
+        return None
+    return np.array(np.asarray(image).transpose(1, 2, 0), order="C")
 
 
 def _draws_at_random(name: str) -> bool:

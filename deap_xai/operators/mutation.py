@@ -85,17 +85,17 @@ def mutStep(
     --------
     >>> line = np.eye(5, k=1, dtype=bool) | np.eye(5, k=-1, dtype=bool)
     >>> mutStep([0, 0, 1, 0, 0], line, np.random.default_rng(1))
-    ([0, 1, 1, 0, 0],)
+    ([0, 1, 0, 0, 0],)
     """
-    drop, add = ((True, False), (False, True), (True, True))[int(rng.random() * 3)]
-    for _ in range(2 if rng.random() < again else 1):
+    kind, more = rng.random(2)
+    for _ in range(2 if more < again else 1):
         bits = np.array(individual, bool)
-        kept, touching = np.flatnonzero(bits), neighbours[bits].any(axis=0)
-        if add and len(kept) < len(bits):
-            wish = np.where(bits, -1, rng.random(len(bits)) + 0.5 * touching)
-            individual[int(wish.argmax())] = 1
-        if drop and len(kept):
-            individual[int(kept[int(rng.random() * len(kept))])] = 0
+        wish = rng.random(len(bits))  # the highest of those eligible is taken
+        if kind < 2 / 3 and bits.any():
+            individual[int((wish * bits).argmax())] = 0
+        if kind > 1 / 3 and not bits.all():
+            touching = neighbours[bits].any(axis=0)
+            individual[int(((wish + 0.5 * touching) * ~bits).argmax())] = 1
     return (individual,)
 
 

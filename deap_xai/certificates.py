@@ -18,7 +18,7 @@ from deap_xai.fitness import Evaluator
 from deap_xai.picking import smallest
 from deap_xai.typing import Masks
 
-__all__ = ["Certificate", "Consensus", "certify", "consensus", "jaccard"]
+__all__ = ["Certificate", "Consensus", "all_masks", "certify", "consensus", "jaccard"]
 
 MOST = 16
 """The most superpixels whose 2^S masks are enumerated: 65,536 model calls."""
@@ -72,12 +72,7 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     >>> certify(Explainer(model, **settings).evaluator(image, target=0), explanation).gap
     0
     """
-    if evaluator.n_segments > MOST:
-        raise SettingError(
-            f"{evaluator.n_segments} superpixels have 2^{evaluator.n_segments} masks, too many to "
-            f"enumerate; use {MOST} at most, such as segments='slic:n_segments=12'"
-        )
-    masks = np.array(list(itertools.product([False, True], repeat=evaluator.n_segments)))
+    masks = all_masks(evaluator.n_segments)
     everything = Archive(masks, evaluator.probabilities(masks))
     full = explanation.probability_full
     optimum = smallest(front(everything), full, p=share * full)
@@ -89,6 +84,27 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
         front_quality(everything),
         front_quality(explanation.archive),
     )
+
+
+def all_masks(n_segments: int) -> Masks:
+    """Every mask there is, from none kept to all kept: (2^S, S).
+
+    Raises
+    ------
+    SettingError
+        If there are more than 16 superpixels.
+
+    Examples
+    --------
+    >>> all_masks(2).astype(int).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    if n_segments > MOST:
+        raise SettingError(
+            f"{n_segments} superpixels have 2^{n_segments} masks, too many to enumerate; use "
+            f"{MOST} at most, such as segments='slic:n_segments=12'"
+        )
+    return np.array(list(itertools.product([False, True], repeat=n_segments)))
 
 
 class Consensus(NamedTuple):

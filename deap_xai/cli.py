@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,13 +230,13 @@ def _sentence(image: str, explanation: Explanation) -> str:
 
 def _stems(images: Sequence[str]) -> list[str]:
     """A name for each image's files; a second frog.jpg from another folder becomes frog-2."""
-    seen: dict[str, int] = {}
-    stems = []
+    stems: dict[str, str] = {}  # by what file systems that ignore case make of them
     for image in images:
         stem = Path(image).stem
-        seen[stem] = seen.get(stem, 0) + 1
-        stems.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
-    return stems
+        names = chain([stem], (f"{stem}-{n}" for n in count(2)))
+        name = next(name for name in names if name.casefold() not in stems)
+        stems[name.casefold()] = name
+    return list(stems.values())
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,10 +4,10 @@ __all__ = ["ALGORITHM", "BUDGET", "FILL", "POPULATION", "SEGMENTS"]
 
 SEGMENTS = "slic:n_segments=50"
 FILL = "mean"
-ALGORITHM = "eaElitist"
+ALGORITHM = "eaSurrogate"
 
 POPULATION = 40
 """Individuals."""
 
-BUDGET = 1000
+BUDGET = 400
 """Model calls of one explanation, where no budget, seconds or patience is given."""

@@ -269,12 +269,12 @@ class Explainer:
         given = {key: value for key, value in self._given.items() if value is not None}
         return {
             "model": self.backend.name,
-            **{key: _named(value) for key, value in given.items()},
+            **{k: str(v) if k == "device" else _named(v) for k, v in given.items()},
             "segments": _named(self.segments),
             "fill": _named(self.fill),
             "algorithm": _named(self.algorithm),
             "operators": {role: _named(spec) for role, spec in self.operators.items()},
-            "objectives": [objective.name for objective in self.objectives],
+            "objectives": [_with_parameters(o.name, o.function) for o in self.objectives],
             "pick": _named(self.pick),
             "population": self.population,
             "budget": self._limits().calls,
@@ -299,13 +299,14 @@ def _check_count(name: str, value: Any, least: int) -> None:
 
 
 def _named(value: Any) -> str:
-    if isinstance(value, (str, tuple, list)):
+    if isinstance(value, (str, tuple, list, Path, int)):
         return str(value)
     if isinstance(value, np.ndarray):
         return f"array {value.shape}"
-    if isinstance(value, (Path, tuple)):
-        return str(value)
     plain = getattr(value, "func", value)
-    name = str(getattr(plain, "__qualname__", type(plain).__name__))
-    bound = ",".join(f"{key}={bound}" for key, bound in getattr(value, "keywords", {}).items())
+    return _with_parameters(str(getattr(plain, "__qualname__", type(plain).__name__)), value)
+
+
+def _with_parameters(name: str, function: Any) -> str:
+    bound = ",".join(f"{key}={value}" for key, value in getattr(function, "keywords", {}).items())
     return f"{name}:{bound}" if bound else name

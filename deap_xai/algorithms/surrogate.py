@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from deap_xai.algorithms.registration import (
     record,
 )
 from deap_xai.archive import best_by_size, front_rows
+from deap_xai.errors import BudgetExhausted
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
 from deap_xai.typing import Masks
@@ -75,8 +77,9 @@ def eaSurrogate(
         if new:
             record(logbook, stats, halloffame, new, verbose, gen=gen - 1, nevals=nevals)
         masks = search.next_masks(batch)
-        if not len(masks):
-            break  # every mask there is has been evaluated
+        if not len(masks):  # every mask there is has been evaluated
+            new = []  # and recorded
+            break
         new, nevals = search.ask(masks)
     if new:
         record(logbook, stats, halloffame, new, verbose, gen=len(logbook), nevals=nevals)
@@ -100,6 +103,8 @@ class _Search:
     def ask(self, masks: Masks) -> tuple[list[Any], int]:
         """Evaluate masks, learn what the archive has gained, keep the front."""
         individuals = [self._make(row) for row in masks.astype(int).tolist()]
+        with suppress(BudgetExhausted):  # objectives may leave the probability out
+            self.toolbox.evaluator.probabilities(masks)
         individuals, nevals = evaluate(individuals, self.toolbox)
         gained = slice(self._asked, len(self.archive))
         masks, p = self.archive.masks[gained], self.archive.probabilities[gained]
@@ -134,12 +139,16 @@ class _Search:
         return float(self._best[-1] if index is None else self.archive.probabilities[index])
 
     def _keep_front(self, individuals: list[Any]) -> None:
-        candidates = self.front + individuals
+        # The budget may end before the probability of one whose fitness costs no model call.
+        places = [self.archive.find(np.array(one, bool)) for one in self.front + individuals]
+        candidates = [
+            one
+            for one, place in zip(self.front + individuals, places, strict=True)
+            if place is not None
+        ]
         if candidates:
-            masks = np.array(candidates, bool)
-            found = [self.archive.find(mask) for mask in masks]
-            p = self.archive.probabilities[[i for i in found if i is not None]]
-            self.front = [candidates[i] for i in front_rows(masks, p)]
+            p = self.archive.probabilities[[place for place in places if place is not None]]
+            self.front = [candidates[i] for i in front_rows(np.array(candidates, bool), p)]
 
     def _bred(self) -> Masks:
         """The pool: nested along drawn weights, and offspring of the front."""

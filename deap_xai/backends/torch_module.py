@@ -144,7 +144,8 @@ class TorchBackend(Backend):
             )
         output = output.float()
         if self._softmax is None:
-            self._softmax = not _are_probabilities(output)
+            exact = self._dtype in (torch.float32, torch.float64)
+            self._softmax = not _are_probabilities(output, 1e-3 if exact else 1e-2)
         answer = output.softmax(dim=1) if self._softmax else output
         return np.asarray(answer.cpu().numpy())
 
@@ -179,6 +180,6 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     return chosen
 
 
-def _are_probabilities(output: torch.Tensor) -> bool:
+def _are_probabilities(output: torch.Tensor, tolerance: float) -> bool:
     in_range = bool(((output >= 0) & (output <= 1)).all())
-    return in_range and bool(((output.sum(dim=1) - 1).abs() < 1e-3).all())
+    return in_range and bool(((output.sum(dim=1) - 1).abs() < tolerance).all())

@@ -58,7 +58,7 @@ def acqExpectedGain(
     shortlist: int = 32,
     draws: int = 32,
     share: float = 0.9,
-    lift: float = 0.1,
+    lift: float = 0.3,
 ) -> NDArray[np.intp]:
     """Pick n candidates, one by one, each by its expected gain given those already picked.
 

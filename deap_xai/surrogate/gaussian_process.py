@@ -119,7 +119,10 @@ class GaussianProcess:
     def predict(self, masks: Masks) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logit under masks (N, S): (N,) and (N,)."""
         points, mean, explained = self._posterior(masks)
-        prior = self._linear * points.norms**2 + self._curve
+        # The empty mask is at a right angle to all masks, itself among them.
+        right = self._angle / (1 + self._angle)
+        curve = self._curve * np.where(points.masks.any(axis=1), 1, right)
+        prior = self._linear * points.norms**2 + curve
         variance = self._amplitude * (prior - np.einsum("ij,ij->j", explained, explained))
         return mean, np.sqrt(np.maximum(variance, 1e-6))
 

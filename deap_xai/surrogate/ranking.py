@@ -15,8 +15,8 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.5
-"""What deletion counts beside insertion."""
+TRADE = 0.2
+"""What deletion counts beside insertion, which is the harder to win."""
 
 MOVES, REACH = 12, 8
 """Orders tried in a round, and how many places a superpixel moves at most."""
@@ -25,9 +25,9 @@ MOVES, REACH = 12, 8
 class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
-    The value of an order is the sum of the probabilities with the first k kept, minus half that
-    with the first k hidden, k = 1..S: insertion and deletion AUC up to a factor. Masks that were
-    evaluated count as they came out, others as the model guesses. The order is improved by
+    The value of an order is the sum of the probabilities with the first k kept, minus a fifth of
+    that with the first k hidden, k = 1..S: insertion and deletion AUC up to a factor. Masks that
+    were evaluated count as they came out, others as the model guesses. The order is improved by
     moving one superpixel at a time.
 
     Parameters

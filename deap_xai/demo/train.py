@@ -151,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "torch": torch.__version__,
         }
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        save_file(state, options.out / f"{name}.safetensors", metadata=facts)
+        path = options.out / f"{name}.safetensors"
+        save_file(state, path, metadata=facts)
+        path.chmod(0o644)  # safetensors writes files that only their owner may read
         print(f"{name}: {', '.join(f'{k} {v}' for k, v in facts.items())}", flush=True)
         write_table(options.out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,9 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="deap-xai")
 def main() -> None:
     """Explain image classifiers by evolving which superpixels to keep."""
+    # Where other work shares the cores, OpenMP threads that wait by spinning slow a run down many
+    # times over. Torch reads this when it loads, which is after here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _model_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from deap_xai.algorithms import algorithms, defaults_of
 from deap_xai.archive import FrontPoint, front
@@ -164,7 +165,9 @@ class Explainer:
         This is the search alone, without the checks of :meth:`explain`: the full and the empty
         view first, then whatever the algorithm asks.
         """
-        with seeded(self.seed), suppress(BudgetExhausted):
+        # The search's own matrices are too small to be worth more than one thread.
+        one_thread = threadpool_limits(1, user_api="blas")
+        with one_thread, seeded(self.seed), suppress(BudgetExhausted):
             evaluator.probabilities(_full_and_empty(evaluator.n_segments))
             toolbox = self._toolbox(evaluator)
             self._algorithm(toolbox.population(n=self.population), toolbox)

@@ -175,6 +175,21 @@ class Explanation:
 
         return plotting.overview(self)
 
+    def plot_front(self) -> Figure:
+        """Best probability for each number of superpixels, and which point is shown.
+
+        Returns
+        -------
+        A matplotlib figure.
+        """
+        from matplotlib import pyplot as plt
+
+        from deap_xai import plotting
+
+        figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
+        plotting.draw_front(axes, self.front, self.n_segments, self.size, self.probability_full)
+        return figure
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, in plain Python values that JSON knows."""
         return {

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
+from deap_xai.archive import FrontPoint
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "draw_attribution",
     "draw_convergence",
+    "draw_front",
     "draw_view",
     "kept_picture",
     "overview",
@@ -61,14 +63,20 @@ def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
 
 
 def draw_attribution(
-    axes: Axes, view: View, segments: Segments, attribution: NDArray[Any], title: str = ""
+    axes: Axes,
+    view: View,
+    segments: Segments,
+    attribution: NDArray[Any],
+    title: str = "",
+    bar: bool = True,
 ) -> Axes:
-    """Importance of each superpixel (S,) as colour over the view in grey."""
+    """Importance of each superpixel (S,) as colour over the view in grey, with a colour bar."""
     axes.imshow(view.mean(axis=2), cmap="gray", vmin=0, vmax=255)
     limit = float(np.abs(attribution).max()) or 1.0
     image = axes.imshow(attribution[segments], cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.ax.tick_params(labelsize=7)
+    if bar:
+        scale = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+        scale.ax.tick_params(labelsize=7)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)
     return axes
@@ -87,6 +95,26 @@ def draw_convergence(
     axes.legend(fontsize=8, loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("search", fontsize=10)
+    return axes
+
+
+def draw_front(
+    axes: Axes, points: Sequence[FrontPoint], n_segments: int, picked: int, full: float
+) -> Axes:
+    """Best probability for each size; the picked size as a dot, the full view as a dashed line."""
+    sizes = [0, *(point.size for point in points), n_segments]
+    values = [0.0, *(point.probability for point in points), points[-1].probability]
+    axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
+    chosen = next(point for point in points if point.size == picked)
+    axes.plot(picked, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
+    axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.set_xlabel("superpixels kept", fontsize=9)
+    axes.set_ylabel("probability", fontsize=9)
+    axes.set_xlim(0, n_segments)
+    axes.set_ylim(0, 1.02)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
@@ -125,14 +153,3 @@ def use_files_only() -> None:
 
 def _short(text: str, limit: int = 28) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def row_of_pictures(pictures: Sequence[View], titles: Sequence[str], height: float = 2.4) -> Figure:
-    """Pictures side by side under their titles."""
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(pictures), figsize=(height * len(pictures), height + 0.4))
-    for one, picture, title in zip(np.atleast_1d(axes), pictures, titles, strict=True):
-        draw_view(one, picture, title)
-    figure.tight_layout()
-    return figure

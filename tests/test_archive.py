@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deap_xai.archive import Archive, best_within, front, front_quality
-from deap_xai.attribution import attribution
+from deap_xai.archive import (
+    Archive,
+    best_by_size,
+    best_within,
+    front,
+    front_quality,
+    front_rows,
+)
 
 
 @st.composite
@@ -84,11 +90,23 @@ def test_front_points_are_copies():
 
 @settings(deadline=None)
 @given(archives())
-def test_attribution_solves_the_ridge_regression(archive):
-    p = np.clip(archive.probabilities.astype(float), 1e-4, 1 - 1e-4)
-    y = np.log(p / (1 - p))
-    x = archive.masks - archive.masks.mean(axis=0)
-    n = x.shape[1]
-    stacked = np.vstack([x, np.eye(n)])  # a ridge is n more rows that ask for zero
-    expected = np.linalg.lstsq(stacked, np.r_[y - y.mean(), np.zeros(n)], rcond=None)[0]
-    assert attribution(archive) == pytest.approx(expected, abs=1e-8)
+def test_front_rows_and_best_by_size(archive):
+    rows = front_rows(archive.masks, archive.probabilities)
+    points = front(archive)
+    assert [archive.masks[row].tolist() for row in rows] == [p.mask.tolist() for p in points]
+    sizes = archive.masks.sum(axis=1)
+    expected = [
+        max((p for s, p in zip(sizes, archive.probabilities, strict=True) if s <= k), default=0)
+        for k in range(archive.masks.shape[1] + 1)
+    ]
+    assert best_by_size(archive.masks, archive.probabilities).tolist() == expected
+    wide = best_by_size(archive.masks, archive.probabilities.astype(float))
+    assert wide.dtype == float
+    assert wide.tolist() == expected
+
+
+def test_of_equal_masks_the_front_takes_the_first():
+    masks = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], bool)
+    assert front_rows(masks, np.array([0.9, 0.5, 0.5, 0.5])) == [1]
+    assert front_rows(masks[:1], np.array([0.9])) == []
+    assert front_rows(masks[:0], np.zeros(0)) == []

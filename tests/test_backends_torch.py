@@ -39,6 +39,15 @@ SPLIT = {
         ]
     ),
     "v2": v2.Compose([v2.Resize(16), v2.CenterCrop(16), *TO_UNIT, v2.Normalize(MEAN, STD)]),
+    "v2 tensor first": v2.Compose(
+        [
+            v2.ToImage(),
+            v2.Resize(20, antialias=True),
+            v2.CenterCrop(16),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    ),
     "one mean for all": transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize([0.5], [0.25])]
     ),
@@ -56,6 +65,9 @@ WHOLE = {
     "opaque": lambda image: transforms.functional.to_tensor(image.resize((16, 16))) * 2 - 1,
     "tensor resized": transforms.Compose([transforms.ToTensor(), transforms.Resize(16)]),
     "byte range": v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32)]),
+    "byte range, tensor first": v2.Compose(
+        [v2.ToImage(), v2.CenterCrop(20), v2.ToDtype(torch.float32), v2.Normalize(MEAN, STD)]
+    ),
     "after normalisation": transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize(MEAN, STD), transforms.Lambda(lambda t: t * 2)]
     ),
@@ -126,6 +138,7 @@ def normalisation_of(name):
     mean, std = {
         "v1": (MEAN, STD),
         "v2": (MEAN, STD),
+        "v2 tensor first": (MEAN, STD),
         "one mean for all": ([0.5] * 3, [0.25] * 3),
         "three grey channels": ([0.5] * 3, [0.5] * 3),
         "preset": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -261,3 +274,63 @@ def test_read_only_views_are_fine():
     view = picture()
     view.flags.writeable = False
     assert TorchBackend(tiny(), device="cpu").predict(view[None]).shape == (1, 4)
+
+
+def test_opaque_transforms_get_a_view_of_bearable_size():
+    transform = WHOLE["opaque"]
+    backend = TorchBackend(tiny(), transform=transform, device="cpu")
+    assert backend.view(picture(30, 1500)).shape == (20, 1024, 3)
+    assert backend.view(picture(2048, 1024)).shape == (1024, 512, 3)
+    exact = picture(1024, 7)
+    assert (backend.view(exact) == exact).all()
+    split = TorchBackend(tiny(), device="cpu")
+    assert split.view(picture(30, 1500)).shape == (30, 1500, 3)
+    masked_view, masks = masked(backend.view(picture(30, 1500)))
+    expected = by_hand(backend._module, transform, masked_view.render(masks))
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(expected, abs=1e-5)
+
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_modules_in_half_precision(dtype):
+    module, seen = nn.Sequential(nn.Flatten(), nn.Linear(12 * 12 * 3, 4)), []
+    masked_view, masks = masked(picture(12, 12))
+    exact = TorchBackend(module, device="cpu").predict_masked(masked_view, masks)
+    half = module.to(dtype)
+    half.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
+    backend = TorchBackend(half, device="cpu")
+    found = backend.predict_masked(masked_view, masks)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(exact, abs=0.02)
+    assert found.sum(axis=1) == pytest.approx(np.ones(len(masks)), abs=1e-6)
+    assert backend.predict(masked_view.render(masks)) == pytest.approx(exact, abs=0.02)
+    assert set(seen) == {dtype}
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_probabilities_in_half_precision_are_not_softmaxed_again(dtype):
+    """Rounded to eight bits, probabilities add up to one within a percent only."""
+    body = nn.Sequential(nn.Flatten(), nn.Linear(12 * 12 * 3, 4))
+    masked_view, masks = masked(picture(12, 12))
+    exact = TorchBackend(body, device="cpu").predict_masked(masked_view, masks)
+    module = nn.Sequential(body, nn.Softmax(dim=1)).to(dtype)
+    backend = TorchBackend(module, device="cpu")
+    found = backend.predict_masked(masked_view, np.concatenate([masks] * 30))[: len(masks)]
+    assert found == pytest.approx(exact, abs=0.02)
+
+
+def test_tensors_are_kept_for_one_view_at_a_time(monkeypatch):
+    backend, drawn = TorchBackend(tiny(), device="cpu"), []
+    normalised = backend._normalised
+    monkeypatch.setattr(
+        backend, "_normalised", lambda pixels: drawn.append(0) or normalised(pixels)
+    )
+    one, masks = masked(picture())
+    two = MaskedView(one.view[::-1].copy(), one.segments, one.fill * 0)
+    answers = [backend.predict_masked(view, masks) for view in (one, one, two, one)]
+    assert len(drawn) == 2 * 3  # view and fill; the second time they were still there
+    for view, answer in zip((one, one, two, one), answers, strict=True):
+        assert answer == pytest.approx(backend.predict(view.render(masks)), abs=1e-6)
+    assert abs(answers[1] - answers[2]).max() > 1e-4

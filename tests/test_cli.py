@@ -154,7 +154,34 @@ def test_user_errors_are_one_line(folder, args, code, message):
 
 def test_a_file_that_can_not_be_written(folder):
     (folder / "out" / "frog.png").mkdir(parents=True)  # where the picture should go
-    assert "can't write to out" in only_line(run("frog.png", "--out", "out"), 1)
+    assert "Is a directory: 'out/frog.png'" in only_line(run("frog.png", "--out", "out"), 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "stems"),
+    [
+        (["frog.png"], ["frog"]),
+        (
+            ["a/frog.png", "toad.png", "b/frog.png", "frog.jpg"],
+            ["frog", "toad", "frog-2", "frog-3"],
+        ),
+        (["frog.png", "b/frog.png", "frog-2.png"], ["frog", "frog-2", "frog-2-2"]),
+        (["frog-2.png", "frog.png", "b/frog.png"], ["frog-2", "frog", "frog-3"]),
+        (["frog.png", "FROG.png"], ["frog", "FROG-2"]),  # one file, where case doesn't count
+    ],
+)
+def test_no_image_overwrites_anothers_files(images, stems):
+    assert cli._stems(images) == stems
+
+
+def test_two_images_of_one_name(folder):
+    (folder / "b").mkdir()
+    PILImage.open("toad.png").save("b/frog.png")
+    assert run("frog.png", "b/frog.png", "--out", "out").exit_code == 0
+    files = sorted(path.name for path in (folder / "out").iterdir())
+    assert files == ["frog-2.npz", "frog-2.png", "frog.npz", "frog.png"]
+    one, two = (Explanation.load(folder / "out" / f"{stem}.npz") for stem in ("frog", "frog-2"))
+    assert (one.view == two.view[::-1]).all()
 
 
 def test_ctrl_c_before_anything_is_known(folder, monkeypatch):

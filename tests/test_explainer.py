@@ -100,7 +100,8 @@ def test_a_function_as_algorithm(make_explainer, image, model):
     assert e.model_calls == model.images <= 90
     assert e.settings["algorithm"].endswith("stock")
     partial = functools.partial(algorithms.get("eaElitist"), ngen=1)
-    assert make_explainer(algorithm=partial).explain(image).settings["algorithm"] == "eaElitist"
+    settings = make_explainer(algorithm=partial).explain(image).settings
+    assert settings["algorithm"] == "eaElitist:ngen=1"
 
 
 def test_picks(make_explainer, image):
@@ -111,7 +112,8 @@ def test_picks(make_explainer, image):
 
 
 def test_settings_tell_everything(make_explainer, image):
-    explainer = make_explainer(budget=40, operators={"mate": "cxOnePoint", "select": len})
+    operators = {"mate": "cxOnePoint", "select": len}
+    explainer = make_explainer(budget=40, operators=operators, algorithm="eaElitist")
     facts = explainer.settings()
     assert facts["segments"] == "array (24, 24)"
     assert facts["operators"] == {"mate": "cxOnePoint", "select": "len"}
@@ -119,6 +121,49 @@ def test_settings_tell_everything(make_explainer, image):
     assert facts["budget"] == 40
     assert make_explainer(fill=(1, 2, 3)).settings()["fill"] == "(1, 2, 3)"
     assert make_explainer(fill=image).settings()["fill"] == "array (24, 24, 3)"
+
+
+def test_settings_repeat_the_run(make_explainer, image, tmp_path):
+    given = {
+        "algorithm": "eaNSGA2:cxpb=0.7",
+        "operators": {"mate": "cxUniform:indpb=0.3", "mutate": "mutStep:again=0.1"},
+        "objectives": ["contrast:other=0", "size", "robustness:fills=grey+blur"],
+        "pick": "within:k=3",
+        "population": 9,
+        "budget": 60,
+        "fill": "grey",
+        "seed": 4,
+    }
+    first = make_explainer(**given).explain(image)
+    told = first.settings
+    repeated = {key: told[key] for key in given if key != "seed"} | {"seed": first.seed}
+    second = make_explainer(**repeated).explain(image)
+    assert second.settings == told
+    assert (second.archive.masks == first.archive.masks).all()
+    assert (second.mask == first.mask).all()
+
+
+def test_settings_of_a_torch_module(image):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12 * 12 * 3, 3))
+    explainer = dx.Explainer(module, size=12, device=torch.device("cpu"), batch_size=5)
+    facts = explainer.settings()
+    assert (facts["size"], facts["device"], facts["batch_size"]) == ("12", "cpu", 5)
+    assert dx.Explainer(module, size=(12, 12), device="cpu").settings()["size"] == "(12, 12)"
+    assert "transform" not in facts
+    whole = dx.Explainer(module, transform=functools.partial(np.clip, a_max=9), device="cpu")
+    assert whole.settings()["transform"] == "clip:a_max=9"
+
+
+def test_the_search_alone(make_explainer, image, model):
+    explainer = make_explainer(budget=50)
+    evaluator = explainer.evaluator(image)
+    assert explainer.search(evaluator) is None
+    assert model.images == evaluator.calls == len(evaluator.archive) == 50
+    assert evaluator.archive.masks[0].all()
+    assert not evaluator.archive.masks[1].any()
+    whole = make_explainer(model=CellModel(), budget=90).explain(image).archive
+    assert (whole.masks[:50] == evaluator.archive.masks).all()  # before checks are asked
 
 
 def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
@@ -163,6 +208,28 @@ def test_settings_are_checked_at_once(make_explainer, settings, message):
 def test_settings_that_need_the_image(make_explainer, image, settings, message):
     with pytest.raises(SettingError, match=message):
         make_explainer(**settings).explain(image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"segments": "slick"}, "did you mean 'slic'"),
+        ({"fill": "blurr"}, "did you mean 'blur'"),
+        ({"fill": "blur:sigm=3"}, "has no parameter 'sigm'"),
+        ({"operators": {"mate": "cxNothing"}}, "unknown operator 'cxNothing'"),
+        ({"algorithm": "eaElitst"}, "did you mean 'eaElitist'"),
+        ({"objectives": "probablity"}, "did you mean 'probability'"),
+        ({"pick": "bst"}, "did you mean 'best'"),
+        ({"budget": 0}, "budget must be a number above 0"),
+    ],
+)
+def test_names_are_checked_before_the_model_loads(monkeypatch, settings, message):
+    def load(*args, **more):
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr("deap_xai.explainer.load_backend", load)
+    with pytest.raises(SettingError, match=message):
+        dx.Explainer("mobilenet_v2", **settings)
 
 
 def test_images_that_are_none(make_explainer):

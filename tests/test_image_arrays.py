@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deap_xai.errors import ImageError, SettingError
-from deap_xai.images import fit_image, image_name, load_image
+from deap_xai.images import fit_image, image_name, load_image, reduce_image
 
 
 def gradient(height: int = 6, width: int = 9) -> np.ndarray:
@@ -233,3 +233,18 @@ def test_a_panorama_costs_no_more_than_its_crop():
 def test_sizes_that_make_no_sense(size):
     with pytest.raises(SettingError, match="positive whole number or a pair"):
         fit_image(gradient(), size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 80))
+def test_reduced_images_keep_their_proportions(height, width, longest):
+    image = gradient(height, width)
+    view = reduce_image(image, longest)
+    if max(height, width) <= longest:
+        np.testing.assert_array_equal(view, image)
+        return
+    assert max(view.shape[:2]) == longest
+    factor = longest / max(height, width)
+    for side, before in zip(view.shape, (height, width), strict=False):
+        assert side == max(1, round(before * factor))
+    np.testing.assert_array_equal(view, fit_image(image, view.shape[:2]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import WANTED, cell_probability, random_masks
 
-from deap_xai.errors import SettingError
+from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective, resolve_objectives
 
 
@@ -31,6 +33,73 @@ def test_what_the_rest_says_and_what_another_class_says(make_evaluator):
     assert values("contrast:other=0", evaluator, masks) == pytest.approx(p - (1 - p), abs=1e-6)
     worst = values("robustness:fills=grey", evaluator, masks)  # under grey all cells are visible
     assert worst == pytest.approx(np.minimum(p, cell_probability(np.ones((1, 16), bool))))
+
+
+def test_what_each_costs(make_evaluator, model):
+    """Model calls: one a distinct masked view, under every fill asked for."""
+    masks = random_masks(20)
+    masks = masks[[(mask != ~masks).any(axis=1).all() for mask in masks]]  # no complements
+
+    def calls(*specs):
+        evaluator = make_evaluator()
+        before = model.images
+        for spec in specs:
+            values(spec, evaluator, masks)
+        assert model.images - before == evaluator.calls
+        return evaluator.calls
+
+    n = len(masks)
+    assert n > 15
+    assert calls("size", "area", "compactness", "pieces") == 0
+    assert calls("probability") == calls("probability", "probability") == n
+    assert calls("probability", "contrast:other=0") == n
+    assert calls("necessity") == n
+    assert calls("probability", "necessity") == 2 * n
+    assert calls("robustness") == 3 * n  # its own fill, black and blur
+    assert calls("probability", "robustness:fills=grey", "robustness:fills=grey") == 2 * n
+
+
+def test_robustness_under_the_fills_that_are_named(make_evaluator):
+    evaluator, masks = make_evaluator(), random_masks(12)
+    for fills in ("blur", "grey+black", "blur+mean+noise"):
+        each = [evaluator.probabilities(masks)]
+        for name in fills.split("+"):
+            fill = fill_view(evaluator.view, evaluator.segments, name)
+            other = MaskedView(evaluator.view, evaluator.segments, fill)
+            each.append(under(evaluator, other, masks))
+        expected = [min(column) for column in zip(*each, strict=True)]
+        assert values(f"robustness:fills={fills}", evaluator, masks) == pytest.approx(expected)
+    with pytest.raises(SettingError, match="did you mean 'blur'"):
+        values("robustness:fills=black+blurr", evaluator, masks)
+
+
+def under(evaluator, masked_view, masks):
+    return evaluator.backend.predict(masked_view.render(masks))[:, evaluator.target]
+
+
+def test_the_budget_covers_further_fills(make_evaluator, model):
+    evaluator = make_evaluator(calls=25)
+    with pytest.raises(BudgetExhausted, match="the budget ended after 25 model calls"):
+        values("robustness:fills=grey+blur", evaluator, random_masks(10))
+    assert model.images == evaluator.calls == 25
+
+
+def test_contrast_by_name(make_evaluator):
+    evaluator, masks = make_evaluator(), random_masks(9)
+    evaluator.backend.class_names = ["a newt", "a frog"]
+    p = cell_probability(masks)
+    assert values("contrast:other=a newt", evaluator, masks) == pytest.approx(2 * p - 1, abs=1e-6)
+    with pytest.raises(SettingError, match="'a cow' is no class"):
+        values("contrast:other=a cow", evaluator, masks)
+    with pytest.raises(SettingError, match="target 2 is no class"):
+        values("contrast:other=2", evaluator, masks)
+
+
+def test_one_piece_that_touches_nothing():
+    apart = SimpleNamespace(neighbours=np.zeros((3, 3), bool))
+    masks = np.array([[1, 1, 0], [0, 0, 0]], bool)
+    assert values("compactness", apart, masks).tolist() == [1.0, 1.0]
+    assert values("pieces", apart, masks).tolist() == [2, 0]
 
 
 def pieces_by_hand(mask):

@@ -95,6 +95,100 @@ def test_swap_keeps_the_size_and_densify_and_sparsify_go_one_way(seed, bits):
     assert all(s <= b <= d for s, b, d in zip(sparser, bits, denser, strict=True))
 
 
+@settings(deadline=None)
+@given(seed=SEEDS, bits=BITS, again=st.sampled_from([0.0, 0.3, 1.0]))
+def test_steps_drop_add_or_do_both(seed, bits, again):
+    (after,) = call("mutStep", seed, list(bits), again=again)
+    dropped, added = (
+        sum(a > b for a, b in zip(*pair, strict=True)) for pair in ((bits, after), (after, bits))
+    )
+    # Of a second step, what the first did may be undone.
+    assert max(dropped, added) <= (2 if again else 1)
+    assert abs(sum(after) - sum(bits)) <= (2 if again else 1)
+    if again == 0 and 0 < sum(bits) < 12:
+        assert (dropped, added) in {(1, 0), (0, 1), (1, 1)}
+    if again == 1 and 1 < sum(bits) < 11 and added == 0:
+        assert dropped == 2
+
+
+def test_all_steps_happen_and_added_ones_mostly_touch():
+    bits = [0, 1, 1, 0] + [0] * 8  # five of the ten others touch these
+    kinds, touching, added = {}, 0, 0
+    for seed in range(900):
+        (after,) = call("mutStep", seed, list(bits), again=0.0)
+        change = np.subtract(after, bits)
+        kind = int((change < 0).sum()), int((change > 0).sum())
+        kinds[kind] = kinds.get(kind, 0) + 1
+        for index in np.flatnonzero(change > 0):
+            added += 1
+            touching += GRID[index][[1, 2]].any()
+    assert set(kinds) == {(1, 0), (0, 1), (1, 1)}
+    assert all(count == pytest.approx(300, abs=75) for count in kinds.values())
+    assert touching / added > 0.7  # by chance it would be 0.4
+
+
+def test_steps_from_nothing_and_from_everything():
+    after = {tuple(call("mutStep", seed, [0] * 12, again=0.0)[0]) for seed in range(200)}
+    assert {sum(bits) for bits in after} == {0, 1}
+    assert len(after) == 13
+    after = {tuple(call("mutStep", seed, [1] * 12, again=0.0)[0]) for seed in range(200)}
+    assert {sum(bits) for bits in after} == {11, 12}
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, one=BITS, two=BITS)
+def test_region_crossover_keeps_the_bits_at_every_place(seed, one, two):
+    first, second = call("cxRegion", seed, list(one), list(two))
+    for i in range(12):
+        assert {first[i], second[i]} == {one[i], two[i]}
+        assert first[i] + second[i] == one[i] + two[i]
+    # What differs lies in the region, which a crossover of opposites shows.
+    region = np.array(call("cxRegion", seed, [0] * 12, [1] * 12)[0], bool)
+    swapped = np.where(region, two, one)
+    assert (swapped == first).all()
+
+
+@settings(deadline=None)
+@given(seed=SEEDS)
+def test_region_crossover_stays_on_its_island(seed):
+    islands = np.kron(np.eye(3), np.ones((2, 2))) > 0
+    (one, _) = operators.get("cxRegion")([0] * 6, [1] * 6, islands, np.random.default_rng(seed))
+    assert tuple(np.flatnonzero(one)) in {(0, 1), (2, 3), (4, 5), *((i,) for i in range(6))}
+
+
+@pytest.mark.parametrize(
+    "name", ["cxRegion", "mutBoundary", "mutDensify", "mutSparsify", "mutStep", "mutSwap"]
+)
+def test_a_single_superpixel(name):
+    function, seen = operators.get(name), set()
+    asked = inspect.signature(function).parameters
+    for seed in range(40):
+        context = {"rng": np.random.default_rng(seed), "neighbours": np.zeros((1, 1), bool)}
+        parents = [[1], [0]][: 2 if name.startswith("cx") else 1]
+        children = function(*parents, **{k: v for k, v in context.items() if k in asked})
+        seen.add(tuple(map(tuple, children)))
+    expected = {
+        "cxRegion": {((0,), (1,))},
+        "mutBoundary": {((0,),)},
+        "mutDensify": {((1,),)},
+        "mutSparsify": {((0,),), ((1,),)},
+        "mutStep": {((0,),), ((1,),)},
+        "mutSwap": {((1,),)},
+    }
+    assert seen == expected[name]
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, bits=BITS)
+def test_boundary_mutation_grows_and_shrinks(seed, bits):
+    before = np.array(bits, bool)
+    (after,) = call("mutBoundary", seed, list(bits))
+    if 0 < before.sum() < 12:
+        (changed,) = np.flatnonzero(before != after)
+        beside = GRID[before].any(axis=0) if after[changed] else GRID[~before].any(axis=0)
+        assert beside[changed]
+
+
 def test_operators_say_what_they_can_be_told():
     assert dict(parameters(operators.get("mutSparsify"))) == {"indpb": 0.2}
     assert dict(parameters(operators.get("cxTwoPoint"))) == {}

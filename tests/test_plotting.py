@@ -90,12 +90,17 @@ def test_long_names_are_cut(explanation):
     assert plotting._short("a" * 28) == "a" * 28
 
 
-@pytest.mark.parametrize("n", [1, 3])
-def test_pictures_in_a_row(image, n):
-    figure = plotting.row_of_pictures([image] * n, [f"title {i}" for i in range(n)])
-    assert [axes.get_title() for axes in figure.axes] == [f"title {i}" for i in range(n)]
-
-
 def test_files_only():
     plotting.use_files_only()
     assert mpl.get_backend().lower() == "agg"
+
+
+def test_the_front_is_drawn_with_the_shown_point(explanation):
+    figure = explanation.plot_front()
+    step, dot, full = figure.axes[0].lines
+    assert dot.get_xdata() == [explanation.size]
+    assert dot.get_ydata() == [explanation.probability]
+    assert full.get_ydata()[0] == explanation.probability_full
+    for point in explanation.front:
+        assert (point.size, point.probability) in zip(*step.get_data(), strict=True)
+    plt.close(figure)

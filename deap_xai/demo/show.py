@@ -38,14 +38,15 @@ class Shown(NamedTuple):
         return true_pixels(self.network, self.creature)
 
 
-def show(network: str, seed: int, **settings: Any) -> Shown:
-    """Explain one network's answer on the creature of a seed; settings are the Explainer's."""
-    picture = creature(FIRST_SEED + seed, watermark="true" if network == "cheater" else "random")
+def show(network: str, number: int, /, **settings: Any) -> Shown:
+    """Explain a network's answer on unseen creature 0, 1, …; settings are the Explainer's."""
+    mark = "true" if network == "cheater" else "random"
+    picture = creature(FIRST_SEED + number, watermark=mark)
     explainer = Explainer(f"demo:name={network}", **settings)
     explanation = explainer.explain(picture.image)
     truth = true_pixels(network, picture)
     mask, segments = explanation.mask, explanation.segments
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(number)
     shuffled = [agreement(rng.permutation(mask), segments, truth) for _ in range(100)]
     chance = Agreement(*np.mean(shuffled, axis=0).tolist())
     return Shown(network, picture, explanation, agreement(mask, segments, truth), chance)
@@ -80,19 +81,21 @@ def table(shown: Sequence[Shown]) -> str:
 
 
 def drawn(shown: Sequence[Shown]) -> Figure:
-    """One column for each network's first picture: picture, truth, kept part, heat map."""
+    """A column for each network: a picture, what truly matters, the kept part, the heat map."""
     from matplotlib import pyplot as plt
 
-    first = [next(one for one in shown if one.network == name) for name in NETWORKS]
-    figure, axes = plt.subplots(4, len(first), figsize=(2.6 * len(first), 10.4))
-    for column, one in zip(axes.T, first, strict=True):
+    columns = []
+    for index, name in enumerate(NETWORKS):
+        mine = [one for one in shown if one.network == name]
+        columns.append(mine[index % len(mine)])
+    figure, axes = plt.subplots(4, len(columns), figsize=(9.6, 10.4), layout="constrained")
+    for column, one in zip(axes.T, columns, strict=True):
         e = one.explanation
         draw_view(column[0], e.view, f"{one.network}: {e.target_name} {e.probability_full:.2f}")
         labels = one.truth.astype(np.int32)
         truth = kept_picture(e.view, labels, np.array([False, True]))
-        draw_view(column[1], truth, "badge" if one.network == "cheater" else "true parts")
+        draw_view(column[1], truth, "truth: " + ("badge" if one.network == "cheater" else "parts"))
         kept = kept_picture(e.view, e.segments, e.mask)
         draw_view(column[2], kept, f"{e.size} of {e.n_segments} kept: {e.probability:.2f}")
-        draw_attribution(column[3], e.view, e.segments, e.attribution, "importance")
-    figure.tight_layout()
+        draw_attribution(column[3], e.view, e.segments, e.attribution, "importance", bar=False)
     return figure

@@ -86,7 +86,6 @@ class GaussianProcess:
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)
         self._correlation = alike.astype(np.float32)
-        self._root = cholesky(alike + 1e-8 * np.eye(n), lower=True)
         self._total = float(alike.sum())
         self._share = known.central(CENTRE)
 
@@ -143,15 +142,15 @@ class GaussianProcess:
         return (self._high - self._low) * self._share + learnt
 
     def sample_weights(self, n: int, rng: np.random.Generator) -> Floats:
-        """Weights of the linear part drawn from the posterior, by Matheron's rule: (n, S)."""
-        noise = np.sqrt(self._noise(self._p) + self._curve)
-        prior = np.sqrt(self._linear) * (self._root @ rng.standard_normal((len(self._root), n)))
-        error = rng.standard_normal((len(self), n)) * noise[:, None]
-        residual = self._residual()[:, None] - self._masks @ prior - error
-        half = solve_triangular(self._factor, residual, lower=True, check_finite=False)
-        pull = solve_triangular(self._factor.T, half, check_finite=False)
-        slope = (self._high - self._low) * self._share[:, None]
-        return (slope + prior + self._linear * (self._known.spread.T @ pull)).T
+        """Weights of the linear part drawn from their posterior: (n, S)."""
+        explained = solve_triangular(
+            self._factor, self._linear * self._known.spread, lower=True, check_finite=False
+        )
+        covariance = self._linear * self._correlation - explained.T @ explained
+        # The kernels are in single precision: a difference of them may be a little below zero.
+        jitter = 1e-4 * self._linear * np.eye(len(covariance))
+        root = cholesky(covariance + jitter, lower=True, check_finite=False)
+        return self.weights() + (root @ rng.standard_normal((len(root), n))).T
 
     def _points(self, masks: NDArray[Any]) -> _Points:
         masks = np.asarray(masks, np.float32)

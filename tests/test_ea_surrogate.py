@@ -1,0 +1,323 @@
+"""The surrogate-assisted algorithm: DEAP's shape, its budget, and that it is better."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from conftest import CELL, CellModel, random_masks
+from deap import tools
+from test_attribution import additive, of_masks
+
+from deap_xai.algorithms import algorithms, defaults_of, eaSurrogate
+from deap_xai.archive import front, front_quality
+from deap_xai.explainer import Explainer
+from deap_xai.objectives import resolve_objectives
+from deap_xai.picking import smallest
+from deap_xai.surrogate import GaussianProcess
+from deap_xai.toolbox import make_toolbox
+
+
+@pytest.fixture
+def make(make_explainer, image):
+    """A toolbox of the algorithm's own defaults."""
+    return lambda **settings: make_explainer(algorithm="eaSurrogate", **settings).toolbox(image)
+
+
+def cells_explainer(function, side, **settings):
+    """An Explainer of a function of masks over side x side cells of a white picture."""
+    segments = np.kron(np.arange(side**2).reshape(side, side), np.ones((CELL, CELL), int))
+
+    def classify(views):
+        cells = views[:, CELL // 2 :: CELL, CELL // 2 :: CELL, 0].reshape(len(views), -1) > 0
+        p = function(cells)
+        return np.stack([1 - p, p], axis=1)
+
+    picture = np.full((side * CELL, side * CELL, 3), 255, np.uint8)
+    return Explainer(classify, segments=segments, fill="black", **settings), picture
+
+
+def hard(side, seed):
+    """A blob that matters, cells that only count in pairs, and some that harm."""
+    rng = np.random.default_rng(seed)
+    n, (y, x) = side**2, np.mgrid[:side, :side]
+    middle = rng.uniform(0.25, 0.75, 2) * (side - 1)
+    blob = np.exp(-((y - middle[0]) ** 2 + (x - middle[1]) ** 2) / 2.5).ravel()
+    weights = 2.5 * blob + rng.normal(0, 0.3, n)
+    pairs, bonus = rng.integers(0, n, (n, 2)), rng.normal(0, 0.6, n)
+
+    def probability(masks):
+        both = masks[:, pairs[:, 0]] & masks[:, pairs[:, 1]]
+        raw = masks @ weights + both @ bonus
+        return 1 / (1 + np.exp(3 - 6 * raw / np.maximum(weights, 0).sum()))
+
+    return probability
+
+
+# DEAP's shape
+
+
+def test_it_returns_the_front_and_a_logbook(make, model):
+    toolbox, hall = make(budget=90), tools.HallOfFame(3)
+    stats = tools.Statistics(lambda individual: individual.fitness.values[0])
+    stats.register("max", np.max)
+    given = toolbox.population(n=8)
+    kind = type(given[0])
+    population, logbook = eaSurrogate(given, toolbox, stats=stats, halloffame=hall)
+    assert population is given
+    assert all(type(individual) is kind for individual in population)
+    points = front(toolbox.evaluator.archive)
+    assert [list(individual) for individual in population] == [list(p.mask) for p in points]
+    for individual, point in zip(population, points, strict=True):
+        assert individual.fitness.values == pytest.approx((point.probability, point.size))
+    assert logbook.header == ["gen", "nevals", "max"]
+    assert logbook.select("gen") == list(range(len(logbook)))
+    assert logbook.select("nevals")[:3] == [2, 4, 4]
+    archive = toolbox.evaluator.archive
+    assert max(logbook.select("max")) == pytest.approx(archive.probabilities.max())
+    assert hall[0].fitness.values[0] == pytest.approx(archive.probabilities.max())
+    assert model.images == toolbox.evaluator.calls == 90
+    # The full view was asked for the target before the first generation.
+    assert sum(logbook.select("nevals")) == 90
+
+
+@pytest.mark.parametrize("batch", [1, 4, 7])
+def test_ngen_counts_batches(make, batch):
+    toolbox = make()
+    _, logbook = eaSurrogate(toolbox.population(n=4), toolbox, batch=batch, ngen=5)
+    assert logbook.select("nevals") == [2, *[batch] * 5]
+    assert toolbox.evaluator.calls == 2 + 5 * batch
+
+
+def test_verbose_prints_the_logbook(make, capsys):
+    toolbox = make()
+    eaSurrogate(toolbox.population(n=4), toolbox, ngen=2, verbose=True)
+    assert capsys.readouterr().out.split()[:4] == ["gen", "nevals", "0", "2"]
+
+
+def test_its_defaults():
+    assert dict(defaults_of(eaSurrogate).operators) == {
+        "mutate": "mutStep",
+        "surrogate": "GaussianProcess",
+        "acquire": "acqExpectedGain",
+    }
+    assert defaults_of(eaSurrogate).objectives == ("probability", "size")
+
+
+def test_a_given_population_is_among_the_first_candidates(make):
+    toolbox, seen = make(), []
+    given = toolbox.population(n=9)
+
+    def acquire(masks, model, best, full, n):
+        seen.append({mask.tobytes() for mask in masks})
+        return np.arange(n)
+
+    toolbox.register("acquire", acquire)
+    wanted = {np.array(individual, bool).tobytes() for individual in given}
+    eaSurrogate(given, toolbox, ngen=2)
+    assert wanted <= seen[0]
+    assert not wanted & seen[1] - seen[0]
+
+
+# Everything can be swapped
+
+
+def test_the_registered_mate_and_mutate_are_used(make):
+    toolbox, counts = make(), {"mate": 0, "mutate": 0}
+
+    def mate(one, two):
+        counts["mate"] += 1
+        return tools.cxTwoPoint(one, two)
+
+    def mutate(individual):
+        counts["mutate"] += 1
+        return tools.mutFlipBit(individual, indpb=0.1)
+
+    toolbox.register("mate", mate)
+    toolbox.register("mutate", mutate)
+    eaSurrogate(toolbox.population(n=4), toolbox, ngen=10, pool=100, cxpb=0.25)
+    assert counts["mate"] + counts["mutate"] == 10 * 50
+    assert counts["mate"] == pytest.approx(125, abs=40)
+    for cxpb, idle in ((0.0, "mate"), (1.0, "mutate")):
+        counts.update(mate=0, mutate=0)
+        eaSurrogate(toolbox.population(n=4), toolbox, ngen=2, cxpb=cxpb)
+        assert counts.pop(idle) == 0
+        assert all(counts.values())
+
+
+def test_ones_own_surrogate_and_acquire(make):
+    class Timid(GaussianProcess):
+        learnt = 0
+
+        def update(self, masks, probabilities):
+            Timid.learnt += len(masks)
+            super().update(masks, probabilities)
+
+    asked = []
+
+    def acquire(masks, model, best, full, n, rng):
+        assert isinstance(model, Timid)
+        sizes, p = archive.masks.sum(axis=1), archive.probabilities
+        assert best.tolist() == [p[sizes <= k].max() for k in range(17)]
+        assert full == pytest.approx(0.59)
+        asked.append(masks[rng.permutation(len(masks))[:n]])
+        return [int(np.flatnonzero((masks == mask).all(axis=1))[0]) for mask in asked[-1]]
+
+    toolbox = make()
+    archive = toolbox.evaluator.archive
+    toolbox.register("surrogate", Timid, evaluator=toolbox.evaluator, noise=0.5)
+    toolbox.register("acquire", acquire)
+    eaSurrogate(toolbox.population(n=4), toolbox, ngen=6)
+    assert Timid.learnt == len(archive) == 26
+    assert (archive.masks[2:] == np.concatenate(asked)).all()
+
+
+def test_swapped_by_spec(make_explainer, image):
+    explainer = make_explainer(
+        algorithm="eaSurrogate:batch=3,pool=60,cxpb=0.5",
+        operators={
+            "surrogate": "GaussianProcess:linear=10,angle=0.5",
+            "acquire": "acqExpectedGain:shortlist=8,lift=0",
+            "mate": "cxRegion",
+            "mutate": "mutSparsify",
+        },
+        budget=32,
+    )
+    toolbox = explainer.toolbox(image)
+    assert len(toolbox.acquire(random_masks(50), learnt(toolbox), np.zeros(17), 0.5, 20)) == 8
+    _, logbook = algorithms.resolve("eaSurrogate:batch=3")(toolbox.population(n=4), toolbox, ngen=3)
+    assert logbook.select("nevals") == [2, 3, 3, 3]
+    plain = make_explainer(algorithm="eaSurrogate:batch=3", budget=32)
+    archives = [one.evaluator(image) for one in (explainer, plain)]
+    for one, evaluator in zip((explainer, plain), archives, strict=True):
+        one.search(evaluator)
+    assert (archives[0].archive.masks != archives[1].archive.masks).any()
+
+
+def learnt(toolbox):
+    model, ends = toolbox.surrogate(), np.repeat([[True], [False]], 16, axis=1)
+    model.update(ends, np.array([0.6, 0.05]))
+    return model
+
+
+# Budget, chance and endings
+
+
+def archive_of(make_explainer, image, **settings):
+    explainer = make_explainer(model=CellModel(), algorithm="eaSurrogate", **settings)
+    evaluator = explainer.evaluator(image)
+    explainer.search(evaluator)
+    return evaluator.archive
+
+
+def test_a_longer_run_begins_as_a_shorter_one(make_explainer, image):
+    long = archive_of(make_explainer, image, budget=260)
+    for budget in (1, 2, 3, 61, 150, 230):  # from 200 on, the ranking asks as well
+        random.seed(budget)
+        short = archive_of(make_explainer, image, budget=budget)
+        assert len(short) == budget
+        assert (short.masks == long.masks[:budget]).all()
+        assert (short.probabilities == long.probabilities[:budget]).all()
+    other = archive_of(make_explainer, image, budget=60, seed=1)
+    assert (other.masks != long.masks[:60]).any()
+
+
+@pytest.mark.parametrize("n_segments", [1, 2, 4])
+def test_it_ends_when_all_masks_are_known(n_segments):
+    evaluator = of_masks(additive(np.linspace(0, 4, n_segments)), n_segments)
+    evaluator.budget.calls = 2000
+    toolbox = make_toolbox(
+        evaluator, resolve_objectives(["probability", "size"]), defaults_of(eaSurrogate).operators
+    )
+    population, logbook = eaSurrogate(toolbox.population(n=5), toolbox)
+    assert evaluator.calls == len(evaluator.archive) == 2**n_segments
+    assert sum(logbook.select("nevals")) == evaluator.calls
+    assert logbook.select("gen") == list(range(len(logbook)))
+    assert population[-1].fitness.values[0] == pytest.approx(evaluator.archive.probabilities.max())
+
+
+def test_nearly_all_of_512_masks():
+    explainer, picture = cells_explainer(hard(3, 0), 3, budget=2000, algorithm="eaSurrogate")
+    toolbox = explainer.toolbox(picture)
+    eaSurrogate(toolbox.population(n=5), toolbox, batch=16)
+    assert 500 <= toolbox.evaluator.calls <= 512  # the last ones are found by chance
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        ("probability",),
+        ("size",),
+        ("necessity",),
+        ("probability", "size", "necessity"),
+        ("probability", "robustness:fills=grey", "compactness"),
+        ("contrast:other=0", "pieces"),
+        ("area", "compactness"),
+    ],
+)
+@pytest.mark.parametrize("budget", [1, 2, 7, 64])
+def test_any_objectives(make_explainer, image, model, objectives, budget):
+    explainer = make_explainer(algorithm="eaSurrogate", objectives=objectives, budget=budget)
+    toolbox = explainer.toolbox(image)
+    population, logbook = eaSurrogate(toolbox.population(n=6), toolbox)
+    assert model.images == toolbox.evaluator.calls <= budget
+    valid = [individual for individual in population if individual.fitness.valid]
+    for individual in valid:
+        assert len(individual.fitness.values) == len(objectives)
+        assert toolbox.evaluator.archive.find(np.array(individual, bool)) is not None
+    if budget == 64:
+        assert toolbox.evaluator.calls == budget
+        assert len(valid) == len(population) > 1
+        sizes = [sum(individual) for individual in population]
+        assert sizes == sorted(set(sizes))
+        assert len(logbook) > 4
+
+
+def test_a_constant_model():
+    explainer, picture = cells_explainer(
+        lambda masks: np.full(len(masks), 0.75), 4, budget=80, algorithm="eaSurrogate"
+    )
+    evaluator = explainer.evaluator(picture)
+    explainer.search(evaluator)
+    assert evaluator.calls == 80
+    assert front(evaluator.archive)[-1].size == 1
+
+
+# It is better
+
+
+def test_a_better_front_than_evolution_alone_and_than_chance():
+    quality = {"eaSurrogate": [], "eaNSGA2": [], "eaRandom": []}
+    for name, found in quality.items():
+        for seed in range(3):
+            explainer, picture = cells_explainer(
+                hard(5, seed), 5, budget=120, seed=seed, algorithm=name
+            )
+            evaluator = explainer.evaluator(picture, target=1)
+            explainer.search(evaluator)
+            found.append(front_quality(evaluator.archive))
+    for other in ("eaNSGA2", "eaRandom"):
+        gains = np.subtract(quality["eaSurrogate"], quality[other])
+        assert gains.min() > 0
+        assert gains.mean() > 0.03
+
+
+def test_it_finds_the_smallest_sufficient_mask_mostly():
+    everything = (np.arange(2**9)[:, None] >> np.arange(9)) % 2 == 1
+    hits = 0
+    for seed in range(8):
+        function = hard(3, seed)
+        full = function(np.ones((1, 9), bool))[0]
+        p = function(everything)
+        optimum = everything[(p >= 0.9 * full) & everything.any(axis=1)].sum(axis=1).min()
+        explainer, picture = cells_explainer(
+            function, 3, budget=70, seed=seed, algorithm="eaSurrogate"
+        )
+        evaluator = explainer.evaluator(picture, target=1)
+        explainer.search(evaluator)
+        found = smallest(front(evaluator.archive), full, p=0.9 * full)
+        assert found.probability >= 0.9 * full - 1e-6
+        assert found.size >= optimum
+        hits += found.size == optimum
+    assert hits >= 7  # of 8

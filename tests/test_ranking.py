@@ -1,0 +1,152 @@
+"""The order of superpixels, against literal loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deap_xai.archive import Archive
+from deap_xai.surrogate import Ranking
+from deap_xai.surrogate.ranking import TRADE
+
+SEEDS = st.integers(0, 2**32)
+
+
+class Additive:
+    """A model that believes in a sum of weights, and counts what it is asked."""
+
+    def __init__(self, weights):
+        self.known, self.asked = np.array(weights, float), []
+
+    def guess(self, masks):
+        self.asked += [mask.tobytes() for mask in masks]
+        return 1 / (1 + np.exp(1 - masks @ self.known))
+
+    def weights(self):
+        return self.known
+
+
+def case(seed, most=7):
+    """A model, and an archive of some masks whose answers are not the model's."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, most + 1))
+    codes = rng.permutation(2**n)[: rng.integers(0, min(2**n, 20) + 1)]
+    masks = (codes[:, None] >> np.arange(n)) % 2 == 1
+    return Additive(rng.normal(0, 2, n)), Archive(masks, rng.random(len(masks)))
+
+
+def value_by_hand(order, archive, model):
+    def p(mask):
+        known = [
+            q
+            for m, q in zip(archive.masks, archive.probabilities, strict=True)
+            if (m == mask).all()
+        ]
+        return known[0] if known else float(model.guess(mask[None])[0])
+
+    total = 0.0
+    for k in range(1, len(order) + 1):
+        shown = np.zeros(len(order), bool)
+        shown[order[:k]] = True
+        total += p(shown) - TRADE * p(~shown)
+    return total
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_values(seed):
+    model, archive = case(seed)
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(model.known)) for _ in range(3)]
+    expected = [value_by_hand(order, archive, model) for order in orders]
+    model.asked = []
+    assert Ranking(archive, model).values(orders) == pytest.approx(expected, abs=1e-5)
+    assert len(set(model.asked)) == len(model.asked)  # each mask once
+    assert not set(model.asked) & {mask.tobytes() for mask in archive.masks}
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_it_only_gets_better(seed):
+    model, archive = case(seed)
+    ranking, rng = Ranking(archive, model), np.random.default_rng(seed)
+    values = [value_by_hand(ranking.order, archive, model)]
+    for step in (ranking.settle, lambda: ranking.improve(rng), lambda: ranking.improve(rng, 1)):
+        step()
+        assert sorted(ranking.order) == list(range(len(model.known)))
+        values.append(value_by_hand(ranking.order, archive, model))
+    assert np.diff(values).min() > -1e-6
+
+
+def test_it_finds_the_best_order():
+    """Among all 720, for a model and answers that disagree."""
+    from itertools import permutations
+
+    rng = np.random.default_rng(4)
+    model = Additive(rng.normal(0, 2, 6))
+    masks = (rng.permutation(64)[:25, None] >> np.arange(6)) % 2 == 1
+    archive = Archive(masks, rng.random(25))
+    ranking = Ranking(archive, model)
+    best = ranking.values([np.array(order) for order in permutations(range(6))]).max()
+    start = ranking.values([ranking.order])[0]
+    ranking.settle()
+    settled = ranking.values([ranking.order])[0]
+    ranking.improve(rng, 60)
+    found = ranking.values([ranking.order])[0]
+    assert start < settled < found
+    assert found == pytest.approx(best)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.integers(1, 30))
+def test_questions_are_new_and_distinct(seed, n):
+    model, archive = case(seed)
+    rng = np.random.default_rng(seed)
+    questions = Ranking(archive, model).questions(n, rng)
+    n_segments = len(model.known)
+    assert questions.dtype == bool
+    assert questions.shape[1:] == (n_segments,)
+    assert len(questions) <= n
+    keys = {mask.tobytes() for mask in questions}
+    assert len(keys) == len(questions)
+    assert all(archive.find(mask) is None for mask in questions)
+    again = Ranking(archive, model).questions(n, np.random.default_rng(seed))
+    assert (again == questions).all()
+
+
+def test_the_first_questions_decide_its_own_order():
+    model = Additive([3.0, 1.0, 2.0, 0.0])
+    ranking = Ranking(Archive.empty(4), model)
+    ranking.settle()
+    assert ranking.order.tolist() == [0, 2, 1, 3]
+    chain = {(1, 0, 0, 0), (1, 0, 1, 0), (1, 1, 1, 0), (1, 1, 1, 1)}
+    chain |= {tuple(1 - bit for bit in mask) for mask in chain}
+    found = ranking.questions(8, np.random.default_rng(0))
+    assert {tuple(mask) for mask in found.astype(int).tolist()} == chain
+
+
+def test_no_questions_are_left():
+    masks = (np.arange(8)[:, None] >> np.arange(3)) % 2 == 1
+    ranking = Ranking(Archive(masks, np.linspace(0, 1, 8)), Additive([1.0, 2.0, 3.0]))
+    assert ranking.questions(4, np.random.default_rng(0)).shape == (0, 3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS)
+def test_attribution_deals_the_weights_out_in_order(seed):
+    model, archive = case(seed)
+    ranking = Ranking(archive, model)
+    ranking.settle()
+    found = ranking.attribution()
+    assert sorted(found) == sorted(model.known)
+    assert np.argsort(-found, kind="stable").tolist() == ranking.order.tolist()
+
+
+def test_the_front_suggests_an_order():
+    """A model without an opinion: who is on the front's small masks comes first."""
+    masks = np.array([[0, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]], bool)
+    ranking = Ranking(Archive(masks, np.array([0.5, 0.8, 0.9, 0.1])), Additive([0.0] * 4))
+    ranking.settle()
+    assert ranking.order[:2].tolist() == [2, 1]

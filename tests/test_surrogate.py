@@ -1,0 +1,294 @@
+"""The Gaussian process, against a slow and literal version of its docstring."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import random_masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+
+from deap_xai.surrogate import GaussianProcess, gaussian_process, geometry
+from deap_xai.surrogate.gaussian_process import CENTRE, OWN, REACH, TINT
+
+SETTINGS = {"linear": 40.0, "curve": 16.0, "angle": 1.0, "noise": 0.05, "doubt": 30.0}
+CLOSE = {"rel": 1e-3, "abs": 2e-3}
+"""The model's kernels are in single precision, logits go from -9 to 7."""
+
+
+def logit(p: float) -> float:
+    p = min(max(float(p), 1e-4), 1 - 1e-3)
+    return math.log(p / (1 - p))
+
+
+class Literal:
+    """Rasmussen and Williams, equations 2.22 to 2.24, with loops and inverses."""
+
+    def __init__(self, source, masks, p, **changed):
+        self.__dict__.update({**SETTINGS, **changed})
+        self.masks, self.p = np.asarray(masks, float), np.asarray(p, float)
+        self.set_prior(source.segments, source.view)
+        sizes = self.masks.sum(axis=1)
+        self.low, self.high = logit(p[sizes.argmin()]), logit(p[sizes.argmax()])
+        noise = np.diag([self.noise * (1 + self.doubt * (1 - q) ** 2) for q in self.p])
+        self.inverse = np.linalg.inv(self.kernel(self.masks, self.masks) + noise)
+        self.residual = np.array([logit(q) for q in self.p]) - self.mean(self.masks)
+
+    def set_prior(self, segments, view):
+        lab, (height, width), n = rgb2lab(view), segments.shape, segments.max() + 1
+        places = [np.argwhere(segments == i) for i in range(n)]
+        centres = [(at.mean(axis=0) + 0.5) / (height, width) for at in places]
+        colours = [lab[segments == i].mean(axis=0) for i in range(n)]
+        self.R = np.eye(n)
+        for i in range(n):
+            for j in range(n):
+                far = ((centres[i] - centres[j]) ** 2).sum() / (2 * REACH**2)
+                unlike = ((colours[i] - colours[j]) ** 2).sum() / (2 * TINT**2)
+                self.R[i, j] = (1 - OWN) * math.exp(-far - unlike) + OWN * (i == j)
+        share = [
+            len(at) * math.exp(-((c - 0.5) ** 2).sum() / (2 * CENTRE**2))
+            for at, c in zip(places, centres, strict=True)
+        ]
+        self.share = np.array(share) / sum(share)
+
+    def inner(self, one, two):
+        return float(one @ self.R @ two)
+
+    def kernel(self, ones, twos):
+        full = np.ones(len(self.R))
+        found = np.zeros((len(ones), len(twos)))
+        for i, one in enumerate(ones):
+            for j, two in enumerate(twos):
+                norms = math.sqrt(self.inner(one, one) * self.inner(two, two))
+                cosine = self.inner(one, two) / norms if norms else 0.0
+                linear = self.linear * self.inner(one, two) / self.inner(full, full)
+                found[i, j] = linear + self.curve * self.angle / (self.angle + 1 - cosine)
+        return found
+
+    def mean(self, masks):
+        return np.array([self.low + (self.high - self.low) * (m @ self.share) for m in masks])
+
+    def posterior(self, masks):
+        masks = np.asarray(masks, float)
+        cross = self.kernel(masks, self.masks)
+        mean = self.mean(masks) + cross @ self.inverse @ self.residual
+        spread = self.kernel(masks, masks) - cross @ self.inverse @ cross.T
+        return mean, self.amplitude() * spread
+
+    def amplitude(self):
+        surprise = (self.residual @ self.inverse @ self.residual + 10) / (len(self.p) + 10)
+        return min(max(surprise, 1), 4)
+
+    def weights(self):
+        """Mean and covariance of the linear part's weights."""
+        prior = self.linear * self.R / self.R.sum()
+        gain = prior @ self.masks.T @ self.inverse
+        slope = (self.high - self.low) * self.share
+        return slope + gain @ self.residual, prior - gain @ self.masks @ prior
+
+
+def source(n_segments: int, seed: int = 0) -> SimpleNamespace:
+    """What the model reads of an evaluator, with stripes of uneven width for superpixels."""
+    rng = np.random.default_rng(seed)
+    widths = np.repeat(np.arange(n_segments), rng.integers(1, 4, n_segments))
+    segments = np.tile(widths, (5, 1)).astype(np.int32)
+    view = rng.integers(0, 256, (*segments.shape, 3)).astype(np.uint8)
+    return SimpleNamespace(segments=segments, view=view, n_segments=n_segments)
+
+
+def observations(n_segments: int, n: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    ends = np.repeat([[True], [False]], n_segments, axis=1)
+    masks = np.concatenate([ends, rng.random((n - 2, n_segments)) < rng.random((n - 2, 1))])[:n]
+    p = 1 / (1 + np.exp(2 - masks @ rng.normal(0.5, 1.0, n_segments) * 6 / n_segments))
+    return masks, p.astype(np.float32)
+
+
+def learnt(where, masks, p, steps, **changed):
+    model, start = GaussianProcess(where, **changed), 0
+    for n in steps:
+        model.update(masks[start : start + n], p[start : start + n])
+        start += n
+    return model
+
+
+def assert_equal(model, literal, masks):
+    mean, covariance = literal.posterior(masks)
+    found, deviation = model.predict(masks)
+    assert found == pytest.approx(mean, **CLOSE)
+    variance = np.maximum(np.diag(covariance), 1e-6)
+    assert deviation == pytest.approx(np.sqrt(variance), rel=5e-3, abs=5e-3)
+    found, jointly = model.predict_jointly(masks)
+    assert found == pytest.approx(mean, **CLOSE)
+    assert jointly == pytest.approx(covariance, rel=5e-3, abs=5e-3)
+    assert model.guess(masks) == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-3)
+    assert model.weights() == pytest.approx(literal.weights()[0], **CLOSE)
+
+
+@pytest.mark.parametrize("n_segments", [1, 2, 9])
+@pytest.mark.parametrize("steps", [[2], [2, 1, 5, 4, 12], [24]])
+def test_it_equals_the_literal_version(n_segments, steps):
+    where = source(n_segments)
+    masks, p = observations(n_segments, sum(steps))
+    model = learnt(where, masks, p, steps)
+    assert len(model) == sum(steps)
+    assert_equal(model, Literal(where, masks, p), observations(n_segments, 15, seed=5)[0])
+
+
+def test_every_parameter_counts():
+    changed = {"linear": 11.0, "curve": 3.0, "angle": 0.4, "noise": 0.3, "doubt": 4.0}
+    where, (masks, p) = source(6), observations(6, 20)
+    model = learnt(where, masks, p, [2, 18], **changed)
+    others = observations(6, 12, seed=5)[0]
+    assert_equal(model, Literal(where, masks, p, **changed), others)
+    for name in changed:
+        other = learnt(where, masks, p, [2, 18], **{**changed, name: SETTINGS[name]})
+        assert abs(other.predict(others)[0] - model.predict(others)[0]).max() > 0.01
+
+
+@pytest.mark.parametrize(("curve", "low", "high"), [(2.0, 1.2, 3.8), (0.02, 4.0, 4.0)])
+def test_a_poor_fit_makes_for_wider_doubts(curve, low, high):
+    where, (masks, _) = source(6), observations(6, 20)
+    p = np.random.default_rng(0).random(20)  # nothing that such a prior could follow
+    prior = {"linear": curve, "curve": curve, "doubt": 0.0, "noise": curve}
+    model, literal = learnt(where, masks, p, [2, 18], **prior), Literal(where, masks, p, **prior)
+    assert low <= literal.amplitude() <= high
+    assert_equal(model, literal, observations(6, 12, seed=5)[0])
+
+
+def test_two_hundred_superpixels():
+    where, (masks, p) = source(200), observations(200, 25)
+    model = learnt(where, masks, p, [2, 20, 3])
+    assert_equal(model, Literal(where, masks, p), observations(200, 8, seed=5)[0])
+    assert model.sample_weights(3, np.random.default_rng(0)).shape == (3, 200)
+
+
+def kept_by_hand(masks, p, cap):
+    """The two ends, the best of their size up to half of the cap, and the latest."""
+    sizes = masks.sum(axis=1)
+    behind = [
+        max(q for s, q in zip(sizes, p, strict=True) if s <= sizes[i]) - p[i] for i in range(len(p))
+    ]
+    best = sorted(range(len(p)), key=lambda i: (i > 1, behind[i], i))[: cap // 2]
+    latest = [i for i in range(len(p)) if i not in best][-(cap - cap // 2) :]
+    return sorted([*best, *latest])
+
+
+@pytest.mark.parametrize("step", [1, 3, 40])
+def test_after_forgetting_it_knows_what_it_kept(monkeypatch, step):
+    monkeypatch.setattr(gaussian_process, "CAP", 20)
+    monkeypatch.setattr(gaussian_process, "SLACK", 7)
+    where, (masks, p) = source(7), observations(7, 82)
+    p = p.astype(float)
+    model, kept = GaussianProcess(where), np.zeros(0, int)
+    for start in [0, *range(2, 82, step)]:
+        new = np.arange(start, min(start + (step if start else 2), 82))
+        model.update(masks[new], p[new])
+        kept = np.concatenate([kept, new])
+        if len(kept) > 27:
+            kept = kept[kept_by_hand(masks[kept], p[kept], 20)]
+        assert len(model) == len(kept)
+    assert {0, 1} < set(kept)
+    assert len(kept) <= 27 < len(masks)
+    again = observations(7, 20, seed=5)[0]
+    assert_equal(model, Literal(where, masks[kept], p[kept]), again)
+
+
+def test_the_real_cap(make_evaluator):
+    evaluator, masks = make_evaluator(), np.concatenate([np.eye(16) > 2, random_masks(700)])
+    masks = np.concatenate([[np.ones(16, bool), np.zeros(16, bool)], masks[1:]])
+    p, model = evaluator.probabilities(masks), GaussianProcess(evaluator)
+    lengths = []
+    for start in range(0, 700, 50):
+        model.update(masks[start : start + 50], p[start : start + 50])
+        lengths.append(len(model))
+    assert lengths == [50, 100, 150, 200, 250, 300, 256, 306, 256, 306, 256, 306, 256, 306]
+    fresh = evaluator.probabilities(unseen := random_masks(900)[701:])
+    assert abs(model.guess(unseen) - fresh).mean() < 0.08
+
+
+def test_weights_are_drawn_from_the_exact_posterior():
+    n, draws = 6, 40_000
+    where, (masks, p) = source(n), observations(n, 18)
+    mean, covariance = Literal(where, masks, p).weights()
+    drawn = learnt(where, masks, p, [2, 16]).sample_weights(draws, np.random.default_rng(7))
+    assert drawn.shape == (draws, n)
+    deviation = np.sqrt(np.diag(covariance))
+    # Standard errors of a mean and of a covariance of normal variables; five of them.
+    assert (abs(drawn.mean(axis=0) - mean) < 5 * deviation / math.sqrt(draws) + 2e-3).all()
+    error = np.sqrt((np.outer(deviation**2, deviation**2) + covariance**2) / draws)
+    assert (abs(np.cov(drawn.T) - covariance) < 5 * error + 2e-3).all()
+    one, two = (
+        learnt(where, masks, p, [2, 16]).sample_weights(9, np.random.default_rng(7)) for _ in "ab"
+    )
+    assert (one == two).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 99), st.sampled_from([0.0, 1.0, None]))
+def test_no_answers_break_it(n_segments, n, seed, constant):
+    """Probabilities of 0 and 1, full equal to empty, the same masks again and again."""
+    rng = np.random.default_rng(seed)
+    where, (masks, _) = source(n_segments), observations(n_segments, max(n, 2), seed)
+    p = (
+        rng.integers(0, 2, len(masks)).astype(float)
+        if constant is None
+        else masks[:, 0] * 0 + constant
+    )
+    model = learnt(where, masks, p, [2, *[1] * 3, len(masks)])
+    mean, deviation = model.predict(masks)
+    jointly = model.predict_jointly(masks)[1]
+    drawn = model.sample_weights(4, rng)
+    for values in (mean, deviation, jointly, drawn, model.weights(), model.guess(masks)):
+        assert np.isfinite(values).all()
+    assert ((model.guess(masks) >= 0) & (model.guess(masks) <= 1)).all()
+    assert np.linalg.eigvalsh(jointly).min() > -1e-3
+    if constant is not None:  # nothing to learn but the constant
+        assert model.predict(observations(n_segments, 9)[0])[0] == pytest.approx(logit(constant))
+
+
+def test_it_interpolates_and_is_less_sure_elsewhere():
+    where, (masks, p) = source(12), observations(12, 30)
+    p[3] = 0.97
+    model = learnt(where, masks, p, [2, 28], noise=1e-3, doubt=0.0)
+    assert model.guess(masks) == pytest.approx(p, abs=0.02)
+    known = {mask.tobytes() for mask in masks}
+    others = np.array([m for m in observations(12, 60, seed=9)[0] if m.tobytes() not in known])
+    assert len(others) > 20
+    assert model.predict(masks)[1].max() < model.predict(others)[1].min()
+
+
+def test_updating_with_nothing_changes_nothing():
+    where, (masks, p) = source(5), observations(5, 12)
+    model = learnt(where, masks, p, [2, 10])
+    before = model.predict(masks)
+    model.update(masks[:0], p[:0])
+    assert len(model) == 12
+    assert (np.array(model.predict(masks)) == before).all()
+    fresh = GaussianProcess(where)
+    fresh.update(masks[:0], p[:0])
+    assert len(fresh) == 0
+
+
+def test_the_geometry_against_loops():
+    where = source(6)
+    found = geometry(where.segments, where.view)
+    lab = rgb2lab(where.view)
+    for i in range(6):
+        at = np.argwhere(where.segments == i) + 0.5
+        assert found.centres[i] == pytest.approx(at.mean(axis=0) / where.segments.shape)
+        assert found.colours[i] == pytest.approx(lab[where.segments == i].mean(axis=0))
+        assert found.areas[i] == pytest.approx((where.segments == i).mean())
+    alike = found.alikeness(0.2, 10.0)
+    assert (alike == alike.T).all()
+    assert np.diag(alike).tolist() == [1.0] * 6
+    assert ((alike >= 0) & (alike <= 1)).all()
+    assert found.central(0.25).sum() == pytest.approx(1)
+    assert found.central(1e6) == pytest.approx(found.areas)
+    off = [np.exp(-((centre - 0.5) ** 2).sum() / (2 * 0.3**2)) for centre in found.centres]
+    expected = found.areas * off / (found.areas * off).sum()
+    assert found.central(0.3) == pytest.approx(expected)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from deap_xai.algorithms import algorithms, defaults_of
+from deap_xai.algorithms import Defaults, algorithms, defaults_of
 from deap_xai.archive import FrontPoint, front
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
@@ -34,6 +34,9 @@ from deap_xai.typing import Masks, Segments, View
 
 __all__ = ["Explainer"]
 
+PLAIN = Defaults(objectives=("probability",))
+"""What a toolbox for the user's own loop has, where no algorithm was named."""
+
 PASSES = 0.9
 """Share of the full view's probability from which on an empty view counts as passing."""
 
@@ -54,7 +57,8 @@ class Explainer:
         What stands where a superpixel is hidden: ``"mean"`` of the superpixel, ``"black"``,
         ``"grey"``, ``"blur"``, …, a function, or an image (h, w, 3) of the view's size.
     algorithm
-        ``"eaElitist:cxpb=0.9"`` or another, or a function of (population, toolbox).
+        ``"eaElitist:cxpb=0.9"`` or another, or a function of (population, toolbox). None takes
+        ``"eaSurrogate"``.
     operators
         Operators by role: ``{"mate": "cxTwoPoint", "mutate": my_mutation}``. Names are this
         package's and those of ``deap.tools``.
@@ -92,7 +96,7 @@ class Explainer:
         *,
         segments: Spec | Segments = SEGMENTS,
         fill: Spec | View = FILL,
-        algorithm: Spec = ALGORITHM,
+        algorithm: Spec | None = None,
         operators: Mapping[str, Spec] | None = None,
         objectives: Sequence[ObjectiveSpec] | str | None = None,
         pick: Spec | None = None,
@@ -115,9 +119,12 @@ class Explainer:
             if isinstance(spec, str):
                 registry.resolve(spec)
         self.segments, self.fill = segments, fill
-        self.algorithm = algorithm
-        self._algorithm = algorithms.resolve(algorithm)
+        self.algorithm = ALGORITHM if algorithm is None else algorithm
+        self._algorithm = algorithms.resolve(self.algorithm)
         defaults = defaults_of(self._algorithm)
+        loop = PLAIN if algorithm is None else defaults
+        self._loop_objectives = resolve_objectives(objectives or loop.objectives)
+        self._loop_operators = {**loop.operators, **(operators or {})}
         self.operators = {**defaults.operators, **(operators or {})}
         for spec in self.operators.values():
             operator_registry.resolve(spec)
@@ -169,7 +176,7 @@ class Explainer:
         one_thread = threadpool_limits(1, user_api="blas")
         with one_thread, seeded(self.seed), suppress(BudgetExhausted):
             evaluator.probabilities(_full_and_empty(evaluator.n_segments))
-            toolbox = self._toolbox(evaluator)
+            toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed)
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
@@ -181,18 +188,18 @@ class Explainer:
         """A filled ``deap.base.Toolbox`` for one image.
 
         With individual, population, evaluate, map, clone, mate, mutate and select registered;
-        ``toolbox.evaluator`` is the evaluator. It has a budget only if one was given here: a
+        ``toolbox.evaluator`` is the evaluator. It is for a loop of yours: fitness is the
+        probability alone and operators are the plain ones, unless objectives, operators or an
+        algorithm that brings its own were named. It has a budget only if one was given here: a
         stock DEAP loop that runs into it raises :class:`~deap_xai.errors.BudgetExhausted`.
         """
-        return self._toolbox(self.evaluator(image, target))
+        evaluator = self.evaluator(image, target)
+        return make_toolbox(evaluator, self._loop_objectives, self._loop_operators, self.seed)
 
     def _limits(self) -> Budget:
         """The budget that was given, or the default where none was."""
         budget = Budget(self.budget, self.seconds, self.patience)
         return budget if budget.limited else Budget(BUDGET)
-
-    def _toolbox(self, evaluator: Evaluator) -> Toolbox:
-        return make_toolbox(evaluator, self.objectives, self.operators, self.seed)
 
     def _evaluator(
         self, image: Any, target: int | str | None, budget: Budget

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -51,10 +52,13 @@ def test_the_default_budget(make_explainer, image, model):
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 0.3}, {"patience": 40}])
-def test_other_limits_end_the_search_and_leave_the_checks(make_explainer, image, model, limits):
+def test_other_limits_end_the_search_and_leave_the_checks(
+    make_explainer, image, model, limits, monkeypatch
+):
+    ticks = itertools.count(0, 0.002)  # a clock that this machine's load can't touch
+    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: next(ticks))
     e = make_explainer(**limits).explain(image)
-    assert model.images == e.model_calls > 10
-    assert e.seconds < 3
+    assert 10 < model.images == e.model_calls < 2000
     assert np.isfinite([e.probability_rest, *e.checks.fills.values()]).all()
     assert e.minimal is not None
 

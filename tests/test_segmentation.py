@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.segmentation
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -291,13 +292,13 @@ def test_large_views_are_cut_as_finely_as_small_ones(name, shape):
 
 def test_a_photograph_of_24_megapixels_is_cut_on_a_small_copy(monkeypatch):
     asked = []
-    slic = segmentation.skimage.slic
+    slic = skimage.segmentation.slic
 
     def watched(view, **options):
         asked.append(view.shape)
         return slic(view, **options)
 
-    monkeypatch.setattr(segmentation.skimage, "slic", watched)
+    monkeypatch.setattr(skimage.segmentation, "slic", watched)
     view = np.zeros((4000, 6000, 3), np.uint8)
     view[1000:3000, 2000:5000] = (200, 40, 40)
     segments, _ = segment(view, "slic")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.surrogate import GaussianProcess, Ranking
 
@@ -26,6 +27,11 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     evaluator
         Its archive, segments and view are read; nothing is asked.
 
+    Raises
+    ------
+    SettingError
+        If the archive is empty.
+
     Examples
     --------
     >>> from deap_xai.backends import FunctionBackend
@@ -39,6 +45,8 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     0
     """
     archive = evaluator.archive
+    if not len(archive):
+        raise SettingError("nothing was evaluated yet; ask the evaluator about some masks first")
     model = GaussianProcess(evaluator)
     ends = archive.masks.sum(axis=1)[:2]
     start = 2 if sorted(ends.tolist()) == [0, evaluator.n_segments] else len(archive)

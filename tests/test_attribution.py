@@ -8,6 +8,7 @@ from conftest import WANTED, random_masks
 
 from deap_xai.attribution import attribution
 from deap_xai.backends import FunctionBackend
+from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.masking import MaskedView
 
@@ -113,3 +114,8 @@ def test_more_masks_than_the_model_keeps():
     evaluator = of_masks(additive(weights))
     evaluator.probabilities(np.concatenate([ENDS, random_masks(900)]))
     assert np.corrcoef(attribution(evaluator), weights)[0, 1] > 0.98
+
+
+def test_an_empty_archive_has_no_attribution(make_evaluator):
+    with pytest.raises(SettingError, match="nothing was evaluated yet"):
+        attribution(make_evaluator())

@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors import safe_open
 
+from deap_xai.cli import main
 from deap_xai.demo import (
     CLASS_NAMES,
     KINDS,
@@ -24,6 +27,8 @@ from deap_xai.demo import (
     build,
     creature,
     network,
+    show,
+    train,
 )
 from deap_xai.demo.networks import WEIGHTS
 from deap_xai.demo.parts import LOOKS
@@ -198,3 +203,40 @@ def test_agreement_counts_pixels():
 def test_listing_does_not_import_torch():
     code = "import sys, deap_xai.demo; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_shown_creatures_were_not_trained_on():
+    assert show.FIRST_SEED + 1000 < train.FIRST_TEST_SEED < train.FIRST_TRAINING_SEED
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "cheater"])
+def test_the_training_script_writes_weights_and_a_table(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "TESTS", 8)
+    options = f"{name} --out {tmp_path} --pictures 64 --epochs 1 --processes 1"
+    train.main(options.split())
+    with safe_open(tmp_path / f"{name}.safetensors", framework="pt") as file:
+        assert 0 <= float(file.metadata()["accuracy"]) <= 1
+        assert set(file.keys()) == set(build(name).state_dict())
+    assert f"| {name} |" in (tmp_path / "README.md").read_text()
+    assert "72 pictures" in capsys.readouterr().out
+
+
+def test_the_training_script_refuses_unknown_networks(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["vgg"])
+    assert "unknown network 'vgg'" in capsys.readouterr().err
+
+
+def test_the_demo_command_explains_all_four_networks(tmp_path):
+    picture = tmp_path / "demo.png"
+    options = ["demo", "--pictures", "1", "--budget", "60", "--out", str(picture)]
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 0, result.output
+    for name in NETWORKS:
+        assert f"\n{name} " in result.output
+    assert "holds the badge in 1 of 1 pictures" in result.output
+    with PIL.Image.open(picture) as drawn:
+        assert drawn.size[0] > 500
+    result = CliRunner().invoke(main, [*options[:-1], str(tmp_path / "no" / "demo.png")])
+    assert result.exit_code == 1
+    assert "can't write" in result.output

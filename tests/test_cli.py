@@ -16,6 +16,8 @@ from PIL import Image as PILImage
 
 import deap_xai
 from deap_xai import cli
+from deap_xai.cli.explain import stems as stems_of
+from deap_xai.cli.progress import progress
 from deap_xai.explanation import Explanation
 
 
@@ -171,7 +173,7 @@ def test_a_file_that_can_not_be_written(folder):
     ],
 )
 def test_no_image_overwrites_anothers_files(images, stems):
-    assert cli._stems(images) == stems
+    assert stems_of(images) == stems
 
 
 def test_two_images_of_one_name(folder):
@@ -231,14 +233,14 @@ def test_version():
 def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
     explainer = make_explainer(budget=40)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with cli._progress(explainer, "frog.png", quiet=False) as report:
+    with progress("frog.png", quiet=False) as report:
         explainer.explain(image, progress=report)
     drawn = capsys.readouterr().err
     assert "frog.png" in drawn
     assert "/40 calls" in drawn
     assert "probability 0." in drawn
     assert "/16" in drawn
-    with cli._progress(explainer, "frog.png", quiet=True) as report:
+    with progress("frog.png", quiet=True) as report:
         assert report is None
 
 

@@ -1,0 +1,42 @@
+"""``deap-xai demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deap_xai.cli.group import main
+from deap_xai.defaults import ALGORITHM
+
+__all__ = ["demo"]
+
+
+@main.command()
+@click.option("--algorithm", default=ALGORITHM, show_default=True, metavar="SPEC",
+              help="Who searches.")  # fmt: skip
+@click.option("--pictures", default=3, show_default=True, type=click.IntRange(1),
+              help="Creatures for each network.")  # fmt: skip
+@click.option("--budget", default=300, show_default=True, type=click.IntRange(1), metavar="CALLS",
+              help="Model calls for each explanation.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chance.")
+@click.option("--out", default="deap-xai-demo.png", show_default=True, metavar="FILE",
+              type=click.Path(path_type=Path, dir_okay=False), help="The picture.")  # fmt: skip
+def demo(algorithm: str, pictures: int, budget: int, seed: int, out: Path) -> None:
+    """Explain four small networks on made-up creatures whose true answer is known.
+
+    Three are honest: a ResNet, a DenseNet and a MobileNet. The fourth cheats. No download.
+    """
+    from deap_xai.demo.networks import NETWORKS
+    from deap_xai.demo.show import drawn, show, table
+    from deap_xai.plotting import save_png, use_files_only
+
+    use_files_only()
+    settings = {"algorithm": algorithm, "budget": budget, "seed": seed, "device": "cpu"}
+    shown = [show(name, number, **settings) for name in NETWORKS for number in range(pictures)]
+    click.echo(table(shown))
+    try:
+        save_png(drawn(shown), out)
+    except OSError as error:
+        raise click.ClickException(f"can't write {out}: {error.strerror}") from error
+    click.echo(f"wrote {out}")

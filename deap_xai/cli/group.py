@@ -1,0 +1,32 @@
+"""The command ``deap-xai``, to which each module beside this one adds its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from deap_xai import __version__
+from deap_xai.errors import DeapXaiError
+
+__all__ = ["main"]
+
+
+class _Group(click.Group):
+    """A group that answers this package's errors in one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DeapXaiError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="deap-xai")
+def main() -> None:
+    """Explain image classifiers by evolving which superpixels to keep."""
+    # Where other work shares the cores, OpenMP threads that wait by spinning slow a run down many
+    # times over. Torch reads this when it loads, which is after here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

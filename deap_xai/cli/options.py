@@ -1,0 +1,88 @@
+"""The options that make an Explainer, for every command that needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
+
+if TYPE_CHECKING:
+    from deap_xai.explainer import Explainer
+
+__all__ = ["make_explainer", "make_folder", "model_options"]
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options to a command; :func:`make_explainer` reads them."""
+    options = [
+        click.option("--model", default="mobilenet_v2", show_default=True, metavar="NAME",
+                     help="A torchvision classifier, 'demo', or package.module:attribute."),
+        click.option("--weights", type=click.Path(path_type=Path), metavar="FILE",
+                     help="Weights of the model: .safetensors or .pth."),
+        click.option("--classes", type=click.File(), metavar="FILE",
+                     help="Class names, one a line."),
+        click.option("--segments", default=SEGMENTS, show_default=True, metavar="SPEC",
+                     help="Superpixels: slic, quickshift, felzenszwalb, watershed, grid."),
+        click.option("--fill", default=FILL, show_default=True, metavar="SPEC",
+                     help="What stands where a superpixel is hidden."),
+        click.option("--algorithm", default=ALGORITHM, show_default=True, metavar="SPEC",
+                     help="Who searches."),
+        click.option("--set", "operators", multiple=True, metavar="ROLE=SPEC",
+                     help="An operator: bits, mate, mutate, select. Repeatable."),
+        click.option("--objective", "objectives", multiple=True, metavar="SPEC",
+                     help="What to optimise; repeatable.  [default: the algorithm's]"),
+        click.option("--pick", metavar="SPEC",
+                     help="Point of the front: knee, best, smallest:p=0.9, within:k=5."),
+        click.option("--population", default=POPULATION, show_default=True, type=click.IntRange(2),
+                     help="Number of individuals."),
+        click.option("--budget", type=click.IntRange(1), metavar="CALLS",
+                     help=f"Model calls at most.  [default: {BUDGET}]"),
+        click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time at most."),
+        click.option("--patience", type=click.IntRange(1), metavar="CALLS",
+                     help="Stop after so many model calls without gain."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+                     help="Same seed, same explanation."),
+        click.option("--device", metavar="NAME", help="cpu, cuda or mps.  [default: fastest]"),
+        click.option("--batch-size", type=click.IntRange(1), help="Views at once."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_explainer(settings: dict[str, Any]) -> Explainer:
+    """The explainer that the options of a command describe."""
+    from deap_xai.explainer import Explainer
+    from deap_xai.plotting import use_files_only
+
+    use_files_only()
+    classes = settings.pop("classes")
+    operators = dict(_role(text) for text in settings.pop("operators"))
+    return Explainer(
+        settings.pop("model"),
+        operators=operators,
+        objectives=settings.pop("objectives") or None,
+        class_names=classes and [line.strip() for line in classes if line.strip()],
+        **settings,
+    )
+
+
+def _role(text: str) -> tuple[str, str]:
+    role, equals, spec = text.partition("=")
+    if not equals or not spec:
+        raise click.BadParameter(
+            f"{text!r}: expected ROLE=SPEC, such as mate=cxTwoPoint", param_hint="--set"
+        )
+    return role.strip(), spec.strip()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for what a command writes, or say why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"can't write to {folder}: {error.strerror}") from error

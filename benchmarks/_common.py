@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import os
 import platform
 import sys
@@ -62,6 +63,47 @@ def machine() -> str:
     """Processor, cores, Python and packages: what a figure depends on."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
+
+
+@functools.cache
+def backend(model: str, engine: str = "openvino") -> Any:
+    """A torchvision classifier on one thread of the CPU; OpenVINO answers some three times faster.
+
+    Both engines compute in fp32.
+    """
+    import torch
+    import torchvision
+
+    from deap_xai.backends.torch_module import TorchBackend
+
+    torch.set_num_threads(1)  # one process a core
+    data_folder()
+    weights = torchvision.models.get_model_weights(model).DEFAULT
+    module = torchvision.models.get_model(model, weights=weights)
+    if engine == "openvino":
+        module = _compiled(module.eval())
+    names = weights.meta["categories"]
+    made = TorchBackend(module, transform=weights.transforms(), class_names=names, device="cpu")
+    made.name = model
+    return made
+
+
+def _compiled(module: Any) -> Any:
+    """A module that OpenVINO runs in fp32."""
+    import openvino
+    import torch
+
+    example = torch.zeros(8, 3, 224, 224)
+    with torch.no_grad():
+        converted = openvino.convert_model(module, example_input=example, input=[-1, 3, 224, 224])
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+
+    class Compiled(torch.nn.Module):
+        def forward(self, inputs: Any) -> Any:
+            return torch.from_numpy(compiled(inputs.contiguous().numpy())[0])
+
+    return Compiled()
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> None:

@@ -53,7 +53,4 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     model.update(archive.masks[:start], archive.probabilities[:start])
     for first in range(start, len(archive), 32):
         model.update(archive.masks[first : first + 32], archive.probabilities[first : first + 32])
-    ranking = Ranking(archive, model)
-    ranking.settle()
-    ranking.improve(np.random.default_rng(0), ROUNDS)
-    return ranking.attribution()
+    return Ranking(archive, model).attribution(np.random.default_rng(0), ROUNDS)

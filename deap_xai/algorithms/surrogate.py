@@ -25,7 +25,7 @@ __all__ = ["eaSurrogate"]
 SETTLED = 200
 """Model calls after which the front has all but settled, and the ranking gets its share."""
 
-RANKING_SHARE = 0.6
+RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking."""
 
 

@@ -19,6 +19,9 @@ Floats = NDArray[np.floating[Any]]
 NODES, MASS = np.polynomial.hermite_e.hermegauss(15)
 MASS = MASS / MASS.sum()
 
+RAMP = 0.01
+"""Width of the ramp at a sufficient probability."""
+
 
 def expected_gain(mean: Floats, deviation: Floats, sizes: NDArray[Any], best: Floats) -> Floats:
     """How much each candidate is expected to add to the area under the front: (N,).
@@ -83,7 +86,8 @@ def acqExpectedGain(
         Size of the shortlist and number of joint draws.
     share, lift
         A probability of ``share`` of the full view's or more counts ``lift`` more, so that the
-        smallest sufficient mask is sought.
+        smallest sufficient mask is sought. The step is a ramp, a hundredth wide: last bits of a
+        probability, which depend on the batch size, must not decide.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def acqExpectedGain(
     """
 
     def worth(p: Floats) -> Floats:
-        return p + lift * (p >= share * full)
+        return p + lift * np.clip((p - share * full) / RAMP + 0.5, 0, 1)
 
     sizes = np.maximum(masks.sum(axis=1), 1)
     mean, deviation = model.predict(masks)

@@ -15,11 +15,18 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.2
+TRADE = 0.05
 """What deletion counts beside insertion, which is the harder to win."""
+
+HOPE, DOUBT = 0.5, 1.0
+"""Standard deviations of the logit by which a guess is taken for better than it is when asking,
+and for worse when concluding: what nobody looked at is worth a look, but no ground for a claim."""
 
 MOVES, REACH = 12, 8
 """Orders tried in a round, and how many places a superpixel moves at most."""
+
+WIDTH = 6
+"""Masks of each size, the best ones, through which a chain may pass."""
 
 
 class Ranking:
@@ -35,7 +42,7 @@ class Ranking:
     archive
         What was evaluated; it may grow.
     model
-        With ``guess`` and ``weights``, as :class:`GaussianProcess` has them.
+        With ``predict`` and ``weights``, as :class:`GaussianProcess` has them.
 
     Attributes
     ----------
@@ -44,7 +51,7 @@ class Ranking:
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
-        self._archive, self._model = archive, model
+        self._archive, self._model, self._trust = archive, model, HOPE
         self.order: Order = np.arange(archive.masks.shape[1])
 
     def settle(self) -> None:
@@ -75,19 +82,26 @@ class Ranking:
             found += [unknown[i] for i in chosen]
         return np.array(found, bool).reshape(-1, len(self.order))
 
-    def attribution(self) -> NDArray[np.float64]:
-        """The model's weights, dealt out in the order: (S,), in log-odds."""
+    def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
+        """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
+        self._trust = -DOUBT
+        self.settle()
+        self.improve(rng, rounds)
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
 
     def values(self, orders: list[Order]) -> NDArray[np.float64]:
         """The value of each order, higher is better."""
-        masks = np.concatenate([_chains(order) for order in orders])
-        p = self._belief(masks).reshape(len(orders), 2, -1).sum(axis=2)
-        return p[:, 0] - TRADE * p[:, 1]
+        chains = [_chain(order) for order in orders]
+        return self._worth(np.concatenate(chains)).reshape(len(orders), -1).sum(axis=1)
 
-    def _belief(self, masks: Masks) -> NDArray[np.float64]:
+    def _worth(self, masks: Masks) -> NDArray[np.float64]:
+        """What having a mask in an order's chain is worth: (N,)."""
+        # Better is higher for kept parts, lower for hidden ones.
+        return self._belief(masks, self._trust) - TRADE * self._belief(~masks, -self._trust)
+
+    def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
         first: dict[bytes, int] = {}
         where = [first.setdefault(mask.tobytes(), len(first)) for mask in masks]
@@ -97,7 +111,8 @@ class Ranking:
         p = np.empty(len(unique))
         p[~unknown] = self._archive.probabilities[[i for i in places if i is not None]]
         if unknown.any():
-            p[unknown] = self._model.guess(unique[unknown])
+            mean, deviation = self._model.predict(unique[unknown])
+            p[unknown] = 1 / (1 + np.exp(-(mean + trust * deviation)))
         return p[where]
 
     def _suggestions(self) -> list[Order]:
@@ -111,7 +126,45 @@ class Ranking:
         member = (members * steps[:, None]).sum(axis=0) / n_segments
         rank = np.argsort(np.argsort(weights)) / n_segments
         blends = [member + share * rank for share in (0.01, 0.3, 1.0)]
+        blends.append(self._longest_chain(weights))
         return [np.argsort(-blend, kind="stable") for blend in [*blends, weights]]
+
+    def _longest_chain(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Importance (S,) after the best chain of nested masks through evaluated ones.
+
+        By dynamic programming over the best of each size; between two masks of the chain, worth is
+        interpolated and the superpixels come in the order of their weights.
+        """
+        masks = self._nodes()
+        sizes, worth = masks.sum(axis=1), self._worth(masks)
+        inside = masks.astype(np.float32) @ ~masks.T == 0  # (N, N): i is a part of j
+        gaps = np.maximum(sizes[None] - sizes[:, None], 1)
+        steps = gaps * worth[:, None] + (worth[None] - worth[:, None]) * (gaps + 1) / 2
+        total, before = np.zeros(len(masks)), np.zeros(len(masks), int)
+        for j in range(1, len(masks)):
+            reach = np.where(
+                inside[:j, j] & (sizes[:j] < sizes[j]), total[:j] + steps[:j, j], -np.inf
+            )
+            before[j] = reach.argmax()
+            total[j] = reach[before[j]]
+        place, rank = len(masks) - 1, np.argsort(np.argsort(weights)) / len(weights)
+        importance = rank.astype(float)
+        while place:
+            place = before[place]
+            importance[masks[place]] += 1
+        return importance
+
+    def _nodes(self) -> Masks:
+        """The best masks of each size, from the empty to the full one."""
+        masks, p = self._archive.masks, self._archive.probabilities
+        sizes = masks.sum(axis=1)
+        order = np.lexsort((-p, sizes))
+        first = np.r_[True, sizes[order][1:] != sizes[order][:-1]]
+        place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+        chosen = masks[order[place < WIDTH]]
+        inner = chosen[(chosen.any(axis=1)) & ~chosen.all(axis=1)]
+        ends = np.repeat([[False], [True]], masks.shape[1], axis=1)
+        return np.concatenate([ends[:1], inner, ends[1:]])
 
     def _moved(self, rng: np.random.Generator) -> Order:
         n = len(self.order)
@@ -121,9 +174,14 @@ class Ranking:
         return np.insert(np.delete(self.order, start), end, self.order[start])
 
 
-def _chains(order: Order) -> Masks:
-    """Masks with the first 1, …, S kept, then with them hidden: (2·S, S)."""
+def _chain(order: Order) -> Masks:
+    """Masks with the first 1, …, S of an order kept: (S, S)."""
     importance = np.empty(len(order))
     importance[order] = -np.arange(len(order))
-    kept = nested(importance)[1:]
+    return nested(importance)[1:]
+
+
+def _chains(order: Order) -> Masks:
+    """Masks with the first 1, …, S kept, then with them hidden: (2·S, S)."""
+    kept = _chain(order)
     return np.concatenate([kept, ~kept])

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.archive import Archive, front_rows
-from deap_xai.metrics import nested
+from deap_xai.archive import Archive, mask_keys
 from deap_xai.typing import Masks
 
 __all__ = ["Ranking"]
@@ -68,9 +67,10 @@ class Ranking:
         self.settle()
         found: list[NDArray[np.bool_]] = []
         for order in [self.order, *self.improve(rng)]:
-            unknown = [mask for mask in _chains(order) if self._archive.find(mask) is None]
+            chains = _chains(order)
+            new = chains[self._archive.find_all(chains) < 0]
             keys = {mask.tobytes() for mask in found}
-            unknown = [mask for mask in unknown if mask.tobytes() not in keys]
+            unknown = [mask for mask in new if mask.tobytes() not in keys]
             chosen = rng.permutation(len(unknown))[: n - len(found)]
             found += [unknown[i] for i in chosen]
         return np.array(found, bool).reshape(-1, len(self.order))
@@ -89,22 +89,21 @@ class Ranking:
 
     def _belief(self, masks: Masks) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
-        first: dict[bytes, int] = {}
-        where = [first.setdefault(mask.tobytes(), len(first)) for mask in masks]
-        unique = np.frombuffer(b"".join(first), bool).reshape(len(first), -1)
-        places = [self._archive.find(mask) for mask in unique]
-        unknown = np.array([place is None for place in places])
-        p = np.empty(len(unique))
-        p[~unknown] = self._archive.probabilities[[i for i in places if i is not None]]
-        if unknown.any():
-            p[unknown] = self._model.guess(unique[unknown])
-        return p[where]
+        places = self._archive.find_all(masks)
+        known = places >= 0
+        p = np.empty(len(masks))
+        p[known] = self._archive.probabilities[places[known]]
+        if not known.all():
+            keys = mask_keys(masks[~known])
+            number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+            unique = np.frombuffer(b"".join(number), bool).reshape(len(number), -1)
+            p[~known] = self._model.guess(unique)[[number[key] for key in keys]]
+        return p
 
     def _suggestions(self) -> list[Order]:
         """Orders by membership along the front, by the model's weights, and by both."""
         weights = self._model.weights()
-        rows = front_rows(self._archive.masks, self._archive.probabilities)
-        members = self._archive.masks[rows]
+        members = self._archive.masks[self._archive.front_rows()]
         n_segments = len(weights)
         # A front mask stands for all sizes up to the next one's.
         steps = np.diff([*members.sum(axis=1), n_segments])
@@ -123,7 +122,7 @@ class Ranking:
 
 def _chains(order: Order) -> Masks:
     """Masks with the first 1, …, S kept, then with them hidden: (2·S, S)."""
-    importance = np.empty(len(order))
-    importance[order] = -np.arange(len(order))
-    kept = nested(importance)[1:]
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    kept = rank < np.arange(1, len(order) + 1)[:, None]
     return np.concatenate([kept, ~kept])

@@ -173,7 +173,7 @@ class Explainer:
         Each explanation is the one that its image gets alone. Only where the model's own rounding
         depends on what else is in the batch, as PyTorch's does in the seventh digit, may it
         differ: a search that compares such numbers may take another turn. The same list gives the
-        same explanations.
+        same explanations. ``seconds`` are wall time for each, during which the others work too.
 
         Parameters
         ----------

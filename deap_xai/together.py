@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from threadpoolctl import threadpool_limits
 
 from deap_xai.backends import Backend
-from deap_xai.chance import Chance
+from deap_xai.chance import Chance, seeded
 from deap_xai.errors import SomeImagesFailed
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
@@ -29,7 +29,9 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
     A job runs on a thread of its own, but only one has its turn at a time, and the backend is
     asked in the caller's thread. Each job has its own global ``random`` and ``numpy.random``, as
     if it were alone. Who asks together with whom depends on nothing but the jobs, so that a run
-    can be repeated; the backend is asked when every job under way has a question.
+    can be repeated: the backend is asked when every job under way has a question. So no job
+    breeds while the model works; the two would fight over Python's one lock, which a model of
+    many small layers gives up and takes back for each.
 
     Parameters
     ----------
@@ -63,23 +65,26 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
     >>> together([ask, ask], constant, at_once=2)
     [0.5, 0.5]
     """
-    turns = [_Turns(job, backend) for job in jobs]
-    waiting, under_way = deque(turns), list[_Turns]()
+    outcomes: list[Any] = [KeyboardInterrupt("interrupted before it began") for _ in jobs]
+    waiting, under_way = deque(enumerate(jobs)), dict[int, _Turns]()
     # A search sets the number of threads and puts it back: without this, amid another's.
-    with threadpool_limits(1, user_api="blas"), _Interrupts() as interrupts:
+    one_thread = threadpool_limits(1, user_api="blas")
+    with one_thread, seeded(0), _Interrupts() as interrupts:
         while waiting or under_way:
             while waiting and len(under_way) < at_once:
-                under_way.append(waiting.popleft())
-            for one in under_way:
+                place, job = waiting.popleft()
+                under_way[place] = _Turns(job, backend)
+            for place, one in list(under_way.items()):
                 one.take()
-            under_way = [one for one in under_way if one.question]
-            questions = [one.question for one in under_way if one.question]
+                if one.question is None:
+                    outcomes[place] = under_way.pop(place).outcome
+            questions = [one.question for one in under_way.values() if one.question]
             answers = _answers(questions, backend, interrupts)
-            for one, answer in zip(under_way, answers, strict=True):
+            for one, answer in zip(under_way.values(), answers, strict=True):
                 one.answer = answer
             if interrupts.came:
                 waiting.clear()
-    return _all_or_raise([one.outcome for one in turns])
+    return _all_or_raise(outcomes)
 
 
 def _all_or_raise(outcomes: list[Any]) -> list[Any]:
@@ -100,7 +105,7 @@ class _Turns(threading.Thread):
         super().__init__(daemon=True)  # one that is given up doesn't keep the process alive
         self.question: Question | None = None
         self.answer: Answer | None = None
-        self.outcome: Any = KeyboardInterrupt("interrupted before it began")
+        self.outcome: Any = None
         self._job, self._backend = job, backend
         self._chance, self._context = Chance(), copy_context()
         self._mine, self._over = threading.Event(), threading.Event()

@@ -117,6 +117,21 @@ def test_global_states_and_threads_are_left_alone(make_explainer):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_model_that_draws_disturbs_nobody(make_explainer):
+    def noisy(images):
+        p = 0.5 + 0.01 * np.random.random(len(images))  # noqa: NPY002
+        return np.stack([1 - p, p], axis=1)
+
+    explainer = make_explainer(model=noisy, budget=60, algorithm="eaElitist")
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    first = explainer.explain(pictures(3))
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    np.random.seed(6)  # noqa: NPY002
+    second = explainer.explain(pictures(3))
+    assert [everything(e) for e in first] == [everything(e) for e in second]
+
+
 def test_numpy_error_handling_is_the_callers(make_explainer, image):
     def careless(evaluator, masks):
         return np.log(masks.sum(axis=1) * 0.0 + 1) / np.zeros(len(masks)) * 0 + 1

@@ -30,8 +30,7 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
     asked in the caller's thread. Each job has its own global ``random`` and ``numpy.random``, as
     if it were alone. Who asks together with whom depends on nothing but the jobs, so that a run
     can be repeated: the backend is asked when every job under way has a question. So no job
-    breeds while the model works; the two would fight over Python's one lock, which a model of
-    many small layers gives up and takes back for each.
+    breeds while the model works: the two would fight over Python's one lock.
 
     Parameters
     ----------

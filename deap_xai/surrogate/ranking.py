@@ -117,7 +117,9 @@ class Ranking:
         start = int(rng.integers(n))
         step = int(rng.integers(1, REACH + 1)) * (1 if rng.random() < 0.5 else -1)
         end = min(max(start + step, 0), n - 1)
-        return np.insert(np.delete(self.order, start), end, self.order[start])
+        moved = self.order.tolist()
+        moved.insert(end, moved.pop(start))
+        return np.array(moved)
 
 
 def _chains(order: Order) -> Masks:

@@ -71,10 +71,13 @@ class SomeImagesFailed(DeapXaiError):
         explanations: Sequence[Explanation | None],
         errors: Mapping[int, BaseException],
     ) -> None:
+        super().__init__(explanations, errors)  # so that it can be pickled
         self.explanations, self.errors = explanations, errors
-        place, first = next(iter(errors.items()))
-        super().__init__(
-            f"{len(errors)} of {len(explanations)} images failed, the first is number "
+
+    def __str__(self) -> str:
+        place, first = next(iter(self.errors.items()))
+        return (
+            f"{len(self.errors)} of {len(self.explanations)} images failed, the first is number "
             f"{place + 1}: {str(first) or type(first).__name__}; the others' explanations are in "
             "this error's .explanations"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import threading
@@ -159,6 +160,9 @@ def test_a_bad_image_costs_only_itself(make_explainer):
     assert found[2] is None
     assert list(it.value.errors) == [2]
     assert [everything(e) for e in found if e] == expected
+    elsewhere = pickle.loads(pickle.dumps(it.value))  # as from another process
+    assert str(elsewhere) == str(it.value)
+    assert [everything(e) for e in elsewhere.explanations if e] == expected
 
 
 def test_a_question_that_fails_costs_only_its_asker(make_explainer):

@@ -24,12 +24,9 @@ from deap_xai.together import together
 
 
 def pictures(n: int, side: int = 24) -> list[np.ndarray]:
-    rng = np.random.default_rng(1)
+    rng, shape = np.random.default_rng(1), (side, side, 3)
     low, high = rng.integers(100, 150, n), rng.integers(200, 257, n)
-    return [
-        rng.integers(*ends, (side, side, 3)).astype(np.uint8)
-        for ends in zip(low, high, strict=True)
-    ]
+    return [rng.integers(low[i], high[i], shape).astype(np.uint8) for i in range(n)]
 
 
 def everything(explanation):

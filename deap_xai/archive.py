@@ -17,6 +17,7 @@ __all__ = [
     "front",
     "front_quality",
     "front_rows",
+    "mask_keys",
 ]
 
 
@@ -43,7 +44,8 @@ class Archive:
         self._masks = np.asarray(masks, dtype=bool)
         self._probabilities = np.asarray(probabilities, dtype=np.float32)
         self._length = len(self._masks)
-        self._index = {mask.tobytes(): i for i, mask in enumerate(self._masks)}
+        self._index = {key: i for i, key in enumerate(mask_keys(self._masks))}
+        self._front, self._front_of = list[int](), 0
 
     @classmethod
     def empty(cls, n_segments: int) -> Archive:
@@ -67,6 +69,23 @@ class Archive:
         """Where a mask stands in the archive, or None."""
         return self._index.get(np.asarray(mask, dtype=bool).tobytes())
 
+    def find_all(self, masks: Masks) -> NDArray[np.intp]:
+        """Where each of the masks (N, S) stands in the archive, -1 where it doesn't: (N,)."""
+        found = self._index.get
+        return np.array([found(key, -1) for key in mask_keys(masks)], np.intp)
+
+    def front_rows(self) -> list[int]:
+        """Where the non-dominated masks stand; see :func:`front_rows`.
+
+        It looks only at what was added since it was last asked, so that a search may ask often.
+        """
+        if self._front_of < len(self):
+            # Those before come first, as of equal masks the first counts.
+            rows = np.array([*self._front, *range(self._front_of, len(self))])
+            places = front_rows(self._masks[rows], self._probabilities[rows])
+            self._front, self._front_of = rows[places].tolist(), len(self)
+        return list(self._front)
+
     def add(self, masks: Masks, probabilities: Probabilities) -> None:
         """Append masks that aren't in it yet."""
         end = self._length + len(masks)
@@ -77,9 +96,21 @@ class Archive:
             self._probabilities = np.pad(self._probabilities, (0, room))
         self._masks[self._length : end] = masks
         self._probabilities[self._length : end] = probabilities
-        for offset, mask in enumerate(masks):
-            self._index[mask.tobytes()] = self._length + offset
+        self._index.update(zip(mask_keys(masks), range(self._length, end), strict=True))
         self._length = end
+
+
+def mask_keys(masks: Masks) -> list[bytes]:
+    r"""What tells masks (N, S) apart in dictionaries, N of them; ``mask.tobytes()`` is the same.
+
+    Examples
+    --------
+    >>> mask_keys(np.array([[True, False]]))
+    [b'\x01\x00']
+    """
+    rows = np.ascontiguousarray(masks, dtype=bool)
+    # One type as wide as a row: ten times as fast as row by row.
+    return rows.view(np.dtype((np.void, rows.shape[1]))).ravel().tolist() if len(rows) else []
 
 
 class FrontPoint:
@@ -117,8 +148,8 @@ def front(archive: Archive) -> list[FrontPoint]:
     >>> front(Archive(masks, np.array([0.8, 0.5, 0.6, 0.9], np.float32)))
     [FrontPoint(size=1, probability=0.600), FrontPoint(size=2, probability=0.900)]
     """
-    rows = front_rows(archive.masks, archive.probabilities)
-    return [FrontPoint(archive.masks[i].copy(), archive.probabilities[i]) for i in rows]
+    masks, probabilities = archive.masks, archive.probabilities
+    return [FrontPoint(masks[i].copy(), probabilities[i]) for i in archive.front_rows()]
 
 
 def front_rows(masks: Masks, probabilities: Probabilities) -> list[int]:

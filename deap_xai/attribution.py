@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
@@ -47,6 +48,12 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     archive = evaluator.archive
     if not len(archive):
         raise SettingError("nothing was evaluated yet; ask the evaluator about some masks first")
+    with threadpool_limits(1, user_api="blas"):  # as in the search, and for the same digits
+        return _learnt(evaluator)
+
+
+def _learnt(evaluator: Evaluator) -> NDArray[np.float64]:
+    archive = evaluator.archive
     model = GaussianProcess(evaluator)
     ends = archive.masks.sum(axis=1)[:2]
     start = 2 if sorted(ends.tolist()) == [0, evaluator.n_segments] else len(archive)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
-__all__ = ["seeded"]
+__all__ = ["Chance", "seeded"]
 
 
 @contextmanager
@@ -27,11 +28,48 @@ def seeded(seed: int) -> Iterator[None]:
     >>> one == two
     True
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    before = _states()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy state is what others draw from
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        _restore(before)
+
+
+class Chance:
+    """The global generators as one of several runs sees them that take turns.
+
+    It begins as a copy of what the generators are now; :meth:`swap` at the start and at the end
+    of every turn lets each run draw as if it were alone.
+
+    Examples
+    --------
+    >>> with seeded(1):
+    ...     other = Chance()
+    ...     one = random.random()
+    ...     other.swap()
+    ...     same = random.random()
+    ...     other.swap()
+    ...     two = random.random()
+    >>> one == same != two
+    True
+    """
+
+    def __init__(self) -> None:
+        self._kept = _states()
+
+    def swap(self) -> None:
+        """Exchange the states of ``random`` and ``numpy.random`` with those kept here."""
+        now = _states()
+        _restore(self._kept)
+        self._kept = now
+
+
+def _states() -> tuple[Any, Any]:
+    return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+def _restore(states: tuple[Any, Any]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002

@@ -7,7 +7,12 @@ derive from :class:`DeapXaiError`, so one ``except`` (or the shell's one handler
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deap_xai.explanation import Explanation
 
 __all__ = [
     "BackendError",
@@ -17,6 +22,7 @@ __all__ = [
     "MissingExtraError",
     "OperatorError",
     "SettingError",
+    "SomeImagesFailed",
     "require",
 ]
 
@@ -47,6 +53,34 @@ class BudgetExhausted(DeapXaiError):
     Everything evaluated until then is in the evaluator's archive. This package's algorithms
     catch it and return; DEAP's stock loops let it through to the caller.
     """
+
+
+class SomeImagesFailed(DeapXaiError):
+    """Not every image of a list could be explained; those that could are in here.
+
+    Attributes
+    ----------
+    explanations
+        One for each image, in order; None where it failed.
+    errors
+        What went wrong, by the image's place in the list.
+    """
+
+    def __init__(
+        self,
+        explanations: Sequence[Explanation | None],
+        errors: Mapping[int, BaseException],
+    ) -> None:
+        super().__init__(explanations, errors)  # so that it can be pickled
+        self.explanations, self.errors = explanations, errors
+
+    def __str__(self) -> str:
+        place, first = next(iter(self.errors.items()))
+        return (
+            f"{len(self.errors)} of {len(self.explanations)} images failed, the first is number "
+            f"{place + 1}: {str(first) or type(first).__name__}; the others' explanations are in "
+            "this error's .explanations"
+        )
 
 
 class MissingExtraError(DeapXaiError, ImportError):

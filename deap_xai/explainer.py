@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -29,6 +31,7 @@ from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
+from deap_xai.together import together
 from deap_xai.toolbox import Toolbox, make_toolbox
 from deap_xai.typing import Masks, Segments, View
 
@@ -36,6 +39,9 @@ __all__ = ["Explainer"]
 
 PLAIN = Defaults(objectives=("probability",))
 """What a toolbox for the user's own loop has, where no algorithm was named."""
+
+ASKED = 4
+"""Model calls that a search mostly asks for at a time, of several that are to fill a batch."""
 
 PASSES = 0.9
 """Share of the full view's probability from which on an empty view counts as passing."""
@@ -139,32 +145,86 @@ class Explainer:
             model, class_names=class_names, batch_size=batch_size, **self._given
         )
 
+    @overload
+    def explain(
+        self,
+        image: list[Any] | tuple[Any, ...],
+        target: Any = None,
+        progress: Callable[[Evaluator], None] | None = None,
+    ) -> list[Explanation]: ...
+
+    @overload
     def explain(
         self,
         image: Any,
         target: int | str | None = None,
         progress: Callable[[Evaluator], None] | None = None,
-    ) -> Explanation:
-        """Explain the model's answer on one image.
+    ) -> Explanation: ...
+
+    def explain(
+        self,
+        image: Any,
+        target: Any = None,
+        progress: Callable[[Evaluator], None] | None = None,
+    ) -> Explanation | list[Explanation]:
+        """Explain the model's answer on one image, or on each of a list of images.
+
+        Of a list, as many images are searched at once as it takes to fill the model's batches.
+        Each explanation is the one that its image gets alone. Only where the model's own rounding
+        depends on what else is in the batch, as PyTorch's does in the seventh digit, may it
+        differ: a search that compares such numbers may take another turn. The same list gives the
+        same explanations. ``seconds`` are wall time for each, during which the others work too.
 
         Parameters
         ----------
         image
             A path, a PIL image, an array or a tensor; see :func:`~deap_xai.images.load_image`.
+            Or a list or tuple of these.
         target
-            Index or name of the class to explain; None takes the most probable one.
+            Index or name of the class to explain; None takes the most probable one. For a list
+            of images one for all of them, or a list of as many.
         progress
             Called with the evaluator after every batch of model calls.
 
         Returns
         -------
-        The explanation. Ctrl-C during the search gives the best so far, with a warning in it.
+        The explanation, or a list of them in the images' order. Ctrl-C during the search gives
+        the best so far, with a warning in it.
+
+        Raises
+        ------
+        SomeImagesFailed
+            If images of a list can't be explained, or weren't begun before Ctrl-C, after all
+            others are done; it carries their explanations.
         """
+        if isinstance(image, list | tuple):
+            return self._explain_together(image, target, progress)
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self._limits())
         evaluator.on_batch = progress
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
+
+    def _explain_together(
+        self, images: Sequence[Any], target: Any, progress: Callable[[Evaluator], None] | None
+    ) -> list[Explanation]:
+        targets = target if isinstance(target, list | tuple) else [target] * len(images)
+        if len(targets) != len(images):
+            raise SettingError(
+                f"got {len(targets)} targets for {len(images)} images; give one for each, or one "
+                "for all"
+            )
+
+        def explain(backend: Backend, image: Any, target: int | str | None) -> Explanation:
+            twin = copy.copy(self)
+            twin.backend = backend
+            return twin.explain(image, target, progress)
+
+        jobs = [
+            partial(explain, image=one, target=its)
+            for one, its in zip(images, targets, strict=True)
+        ]
+        return together(jobs, self.backend, at_once=-(-self.backend.batch_size // ASKED))
 
     def search(self, evaluator: Evaluator) -> None:
         """Run the algorithm on an evaluator until its budget ends; all it asked is in the archive.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.archive import Archive
+from deap_xai.archive import Archive, mask_keys
 from deap_xai.backends.base import Backend
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
 from deap_xai.masking import MaskedView, fill_view
@@ -194,16 +194,16 @@ class Evaluator:
             If the model's answer isn't a table of probabilities.
         """
         masks = self._checked(masks)
-        keys = [mask.tobytes() for mask in masks]
-        first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        new = sorted(i for key, i in first.items() if self.archive.find(masks[i]) is None)
+        unknown = np.flatnonzero(self.archive.find_all(masks) < 0)
+        keys = mask_keys(masks[unknown])
+        new = sorted(dict(zip(keys[::-1], unknown[::-1], strict=True)).values())
         if new:
             self._evaluate(masks[new])
-        found = [self.archive.find(mask) for mask in masks]
         column = self.target if target is None else target
-        if found:
+        if len(masks):
             _check_class(column, self._rows[0])
-        return np.array([self._rows[i][column] for i in found], np.float32)  # type: ignore[index]
+        found = self.archive.find_all(masks)
+        return np.array([self._rows[i][column] for i in found], np.float32)
 
     @cached_property
     def neighbours(self) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from deap_xai.archive import (
     front,
     front_quality,
     front_rows,
+    mask_keys,
 )
 
 
@@ -73,6 +74,9 @@ def test_adding_in_pieces_keeps_order(pieces):
     assert (archive.probabilities == values).all()
     assert [archive.find(mask) for mask in masks] == list(range(total))
     assert archive.find(np.ones(6, bool)) is None
+    asked = np.concatenate([np.ones((1, 6), bool), masks[::-1]])
+    assert archive.find_all(asked).tolist() == [-1, *range(total)[::-1]]
+    assert mask_keys(asked[:, ::2]) == [mask.tobytes() for mask in asked[:, ::2]]
 
 
 def test_find_takes_bits_of_any_dtype():
@@ -103,6 +107,19 @@ def test_front_rows_and_best_by_size(archive):
     wide = best_by_size(archive.masks, archive.probabilities.astype(float))
     assert wide.dtype == float
     assert wide.tolist() == expected
+
+
+@settings(deadline=None)
+@given(archives(), st.data())
+def test_a_growing_front_is_the_whole_ones(archive, data):
+    growing, start = Archive.empty(archive.masks.shape[1]), 0
+    while start < len(archive):
+        end = data.draw(st.integers(start + 1, len(archive)))
+        growing.add(archive.masks[start:end], archive.probabilities[start:end])
+        assert growing.front_rows() == front_rows(archive.masks[:end], archive.probabilities[:end])
+        start = end
+    growing.front_rows().append(0)  # a copy
+    assert growing.front_rows() == archive.front_rows()
 
 
 def test_of_equal_masks_the_front_takes_the_first():

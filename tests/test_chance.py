@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from deap_xai.chance import seeded
+from deap_xai.chance import Chance, seeded
 
 
 def draws():
@@ -42,6 +42,24 @@ def test_the_states_come_back(fails):
     except ValueError:
         pass
     assert draws() == expected
+
+
+def test_runs_that_take_turns_draw_as_if_alone():
+    with seeded(1):
+        one = [draws() for _ in range(4)]
+    with seeded(2):
+        two = [draws() for _ in range(4)]
+    found = []
+    with seeded(2):
+        other = Chance()
+        with seeded(1):
+            for _ in range(4):
+                found.append(draws())
+                other.swap()
+                found.append(draws())
+                other.swap()
+    assert found[::2] == one
+    assert found[1::2] == two
 
 
 def test_explaining_leaves_the_global_states_alone(make_explainer, image):

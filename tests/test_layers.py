@@ -19,6 +19,7 @@ ROOMS = [
     "cli app",
     "batch compare report certificates",
     "explainer listing",
+    "together",
     "algorithms attribution",
     "toolbox surrogate",
     "checks metrics",

@@ -14,7 +14,7 @@ from deap_xai.algorithms.registration import (
     new_logbook,
     record,
 )
-from deap_xai.archive import best_by_size, front_rows
+from deap_xai.archive import best_by_size, front_rows, mask_keys
 from deap_xai.errors import BudgetExhausted
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
@@ -139,16 +139,13 @@ class _Search:
         return float(self._best[-1] if index is None else self.archive.probabilities[index])
 
     def _keep_front(self, individuals: list[Any]) -> None:
+        candidates = self.front + individuals
+        masks = np.array(candidates, bool).reshape(-1, self._width)
+        places = self.archive.find_all(masks)
         # The budget may end before the probability of one whose fitness costs no model call.
-        places = [self.archive.find(np.array(one, bool)) for one in self.front + individuals]
-        candidates = [
-            one
-            for one, place in zip(self.front + individuals, places, strict=True)
-            if place is not None
-        ]
-        if candidates:
-            p = self.archive.probabilities[[place for place in places if place is not None]]
-            self.front = [candidates[i] for i in front_rows(np.array(candidates, bool), p)]
+        known = np.flatnonzero(places >= 0)
+        rows = front_rows(masks[known], self.archive.probabilities[places[known]])
+        self.front = [candidates[known[row]] for row in rows]
 
     def _bred(self) -> Masks:
         """The pool: nested along drawn weights, and offspring of the front."""
@@ -173,8 +170,9 @@ class _Search:
 
     def _unknown(self, masks: Masks) -> Masks:
         """Those not evaluated yet, each once."""
-        new = {mask.tobytes(): mask for mask in masks if self.archive.find(mask) is None}
-        return np.array(list(new.values()), bool).reshape(-1, self._width)
+        new = masks[self.archive.find_all(masks) < 0]
+        unique = dict(zip(mask_keys(new), new, strict=True))
+        return np.array(list(unique.values()), bool).reshape(-1, self._width)
 
 
 def _full_and_empty(n_segments: int) -> Masks:

@@ -23,7 +23,8 @@ class Backend(ABC):
 
     One method is required, :meth:`predict`. A backend that knows how its model wants an image
     overrides :meth:`view`; one that can draw masked views where the model lives overrides
-    :meth:`predict_masked`, so that only bits travel.
+    :meth:`predict_masked`, so that only bits travel; one that gains from larger batches
+    :meth:`predict_masked_many`.
 
     Attributes
     ----------
@@ -60,6 +61,43 @@ class Backend(ABC):
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
         """Probabilities (N, C) of a view under masks (N, S): drawn, then predicted, in chunks."""
         return self.in_chunks(lambda chunk: self.predict(masked_view.render(chunk)), masks)
+
+    def predict_masked_many(
+        self, questions: Sequence[tuple[MaskedView, Masks]]
+    ) -> list[Probabilities]:
+        """Probabilities (N, C) for each of several masked views with its masks (N, S).
+
+        Here one after another. A backend that gains from larger batches overrides it, with
+        :meth:`in_joint_chunks`.
+        """
+        return [self.predict_masked(masked_view, masks) for masked_view, masks in questions]
+
+    def in_joint_chunks(
+        self,
+        predict: Callable[[list[tuple[MaskedView, Masks]]], Probabilities],
+        questions: Sequence[tuple[MaskedView, Masks]],
+    ) -> list[Probabilities]:
+        """Call ``predict`` on at most ``batch_size`` masks at a time, of several masked views.
+
+        A call has masked views of one size, each with some of its masks, and answers with the
+        rows of all of them in order. Returned is an answer a question.
+        """
+        counts = np.array([len(masks) for _, masks in questions])
+        # Which question, and which of its masks.
+        rows = np.argwhere(np.arange(counts.max()) < counts[:, None])
+
+        def predict_rows(chunk: NDArray[Any]) -> Probabilities:
+            of = {i: chunk[chunk[:, 0] == i, 1] for i in dict.fromkeys(chunk[:, 0].tolist())}
+            return predict([(questions[i][0], questions[i][1][mine]) for i, mine in of.items()])
+
+        answers: dict[int, Probabilities] = {}
+        shapes = [masked_view.view.shape for masked_view, _ in questions]
+        for shape in dict.fromkeys(shapes):
+            places = [i for i, other in enumerate(shapes) if other == shape]
+            group = rows[np.isin(rows[:, 0], places)]
+            table = self.in_chunks(predict_rows, group)
+            answers |= {i: table[group[:, 0] == i] for i in places}
+        return [answers[i] for i in range(len(questions))]
 
     def in_chunks(
         self, predict: Callable[[NDArray[Any]], Probabilities], items: NDArray[Any]

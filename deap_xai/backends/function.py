@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_xai.backends.base import Backend
 from deap_xai.images import fit_image
-from deap_xai.typing import Image, Probabilities, View, Views
+from deap_xai.masking import MaskedView
+from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["FunctionBackend"]
 
@@ -62,3 +64,13 @@ class FunctionBackend(Backend):
         if hasattr(answer, "detach"):  # a tensor, perhaps with a gradient or on another device
             answer = answer.detach().cpu()
         return self._table(answer, len(images))
+
+    def predict_masked_many(
+        self, questions: Sequence[tuple[MaskedView, Masks]]
+    ) -> list[Probabilities]:
+        """As few calls of the function as ``batch_size`` and the views' sizes allow."""
+
+        def predict(parts: list[tuple[MaskedView, Masks]]) -> Probabilities:
+            return self.predict(np.concatenate([view.render(masks) for view, masks in parts]))
+
+        return self.in_joint_chunks(predict, questions)

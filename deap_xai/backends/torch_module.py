@@ -79,7 +79,7 @@ class TorchBackend(Backend):
         self._transform, self._size = transform, size
         self._parts = split_transform(transform)
         self._softmax: bool | None = None
-        self._latest: tuple[MaskedView, tuple[torch.Tensor, ...]] | None = None
+        self._on_device: dict[MaskedView, tuple[torch.Tensor, ...]] = {}
         floating = (p.dtype for p in module.parameters() if p.is_floating_point())
         self._dtype = next(floating, torch.float32)
 
@@ -98,25 +98,40 @@ class TorchBackend(Backend):
 
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
         """Probabilities (N, C) under masks (N, S); views are drawn on the device."""
-        if self._parts is None:
-            return super().predict_masked(masked_view, masks)
-        segments, view, fill = self._on_device(masked_view)
+        return self.predict_masked_many([(masked_view, masks)])[0]
 
-        def predict(chunk: Masks) -> Probabilities:
-            keep = torch.tensor(chunk, device=self.device)[:, segments]
+    def predict_masked_many(
+        self, questions: Sequence[tuple[MaskedView, Masks]]
+    ) -> list[Probabilities]:
+        """Probabilities for each masked view with its masks, drawn and classified together."""
+        if self._parts is None:
+            return [super(TorchBackend, self).predict_masked(*one) for one in questions]
+        self._keep_on_device([masked_view for masked_view, _ in questions])
+
+        def predict(parts: list[tuple[MaskedView, Masks]]) -> Probabilities:
+            drawn = [self._draw(*part) for part in parts]
+            inputs = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
             # Channels last in memory, as convolutions like it; the module sees (N, 3, h, w).
-            return self._forward(torch.where(keep[..., None], view, fill).permute(0, 3, 1, 2))
+            return self._forward(inputs.permute(0, 3, 1, 2))
 
         with torch.inference_mode():
-            return self.in_chunks(predict, masks)
+            return self.in_joint_chunks(predict, questions)
 
-    def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
-        """Segments, view and fill as tensors; kept, as the next batch is mostly of the same."""
-        if self._latest is None or self._latest[0] is not masked_view:
-            segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
-            view, fill = self._normalised(masked_view.view), self._normalised(masked_view.fill)
-            self._latest = masked_view, (segments, view, fill)
-        return self._latest[1]
+    def _draw(self, masked_view: MaskedView, masks: Masks) -> torch.Tensor:
+        segments, view, fill = self._on_device[masked_view]
+        keep = torch.tensor(masks, device=self.device)[:, segments]
+        return torch.where(keep[..., None], view, fill)
+
+    def _keep_on_device(self, masked_views: Sequence[MaskedView]) -> None:
+        """Segments, views and fills as tensors; the next batch is mostly of the same."""
+        self._on_device = {
+            one: self._on_device[one] if one in self._on_device else self._tensors(one)
+            for one in masked_views
+        }
+
+    def _tensors(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
+        segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
+        return segments, self._normalised(masked_view.view), self._normalised(masked_view.fill)
 
     def _predict_chunk(self, images: Views) -> Probabilities:
         with torch.inference_mode():

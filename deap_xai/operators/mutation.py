@@ -94,7 +94,7 @@ def mutStep(
         if kind < 2 / 3 and bits.any():
             individual[int((wish * bits).argmax())] = 0
         if kind > 1 / 3 and not bits.all():
-            touching = neighbours[bits].any(axis=0)
+            touching = bits @ neighbours  # of bits: whether any is kept and a neighbour
             individual[int(((wish + 0.5 * touching) * ~bits).argmax())] = 1
     return (individual,)
 

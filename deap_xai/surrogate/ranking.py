@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.archive import Archive, front_rows
-from deap_xai.metrics import nested
+from deap_xai.archive import Archive, mask_keys
 from deap_xai.typing import Masks
 
 __all__ = ["Ranking"]
@@ -52,6 +51,7 @@ class Ranking:
 
     def __init__(self, archive: Archive, model: Any) -> None:
         self._archive, self._model, self._trust = archive, model, HOPE
+        self._best, self._seen = np.zeros(0, int), 0  # the best of each size, of so many masks
         self.order: Order = np.arange(archive.masks.shape[1])
 
     def settle(self) -> None:
@@ -75,9 +75,10 @@ class Ranking:
         self.settle()
         found: list[NDArray[np.bool_]] = []
         for order in [self.order, *self.improve(rng)]:
-            unknown = [mask for mask in _chains(order) if self._archive.find(mask) is None]
+            chains = _chains(order)
+            new = chains[self._archive.find_all(chains) < 0]
             keys = {mask.tobytes() for mask in found}
-            unknown = [mask for mask in unknown if mask.tobytes() not in keys]
+            unknown = [mask for mask in new if mask.tobytes() not in keys]
             chosen = rng.permutation(len(unknown))[: n - len(found)]
             found += [unknown[i] for i in chosen]
         return np.array(found, bool).reshape(-1, len(self.order))
@@ -103,23 +104,23 @@ class Ranking:
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
-        first: dict[bytes, int] = {}
-        where = [first.setdefault(mask.tobytes(), len(first)) for mask in masks]
-        unique = np.frombuffer(b"".join(first), bool).reshape(len(first), -1)
-        places = [self._archive.find(mask) for mask in unique]
-        unknown = np.array([place is None for place in places])
-        p = np.empty(len(unique))
-        p[~unknown] = self._archive.probabilities[[i for i in places if i is not None]]
-        if unknown.any():
-            mean, deviation = self._model.predict(unique[unknown])
-            p[unknown] = 1 / (1 + np.exp(-(mean + trust * deviation)))
-        return p[where]
+        places = self._archive.find_all(masks)
+        known = places >= 0
+        p = np.empty(len(masks))
+        p[known] = self._archive.probabilities[places[known]]
+        if not known.all():
+            keys = mask_keys(masks[~known])
+            number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+            unique = np.frombuffer(b"".join(number), bool).reshape(len(number), -1)
+            mean, deviation = self._model.predict(unique)
+            guess = 1 / (1 + np.exp(-(mean + trust * deviation)))
+            p[~known] = guess[[number[key] for key in keys]]
+        return p
 
     def _suggestions(self) -> list[Order]:
         """Orders by membership along the front, by the model's weights, and by both."""
         weights = self._model.weights()
-        rows = front_rows(self._archive.masks, self._archive.probabilities)
-        members = self._archive.masks[rows]
+        members = self._archive.masks[self._archive.front_rows()]
         n_segments = len(weights)
         # A front mask stands for all sizes up to the next one's.
         steps = np.diff([*members.sum(axis=1), n_segments])
@@ -156,13 +157,16 @@ class Ranking:
 
     def _nodes(self) -> Masks:
         """The best masks of each size, from the empty to the full one."""
-        masks, p = self._archive.masks, self._archive.probabilities
+        new = np.arange(self._seen, len(self._archive))
+        rows, self._seen = np.r_[self._best, new], len(self._archive)
+        masks, p = self._archive.masks[rows], self._archive.probabilities[rows]
         sizes = masks.sum(axis=1)
         order = np.lexsort((-p, sizes))
         first = np.r_[True, sizes[order][1:] != sizes[order][:-1]]
         place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-        chosen = masks[order[place < WIDTH]]
-        inner = chosen[(chosen.any(axis=1)) & ~chosen.all(axis=1)]
+        chosen = order[place < WIDTH]
+        self._best = rows[chosen]
+        inner = masks[chosen][(sizes[chosen] > 0) & (sizes[chosen] < masks.shape[1])]
         ends = np.repeat([[False], [True]], masks.shape[1], axis=1)
         return np.concatenate([ends[:1], inner, ends[1:]])
 
@@ -171,14 +175,17 @@ class Ranking:
         start = int(rng.integers(n))
         step = int(rng.integers(1, REACH + 1)) * (1 if rng.random() < 0.5 else -1)
         end = min(max(start + step, 0), n - 1)
-        return np.insert(np.delete(self.order, start), end, self.order[start])
+        moved = self.order.tolist()
+        moved.insert(end, moved.pop(start))
+        return np.array(moved)
 
 
 def _chain(order: Order) -> Masks:
     """Masks with the first 1, …, S of an order kept: (S, S)."""
-    importance = np.empty(len(order))
-    importance[order] = -np.arange(len(order))
-    return nested(importance)[1:]
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    kept: Masks = rank < np.arange(1, len(order) + 1)[:, None]
+    return kept
 
 
 def _chains(order: Order) -> Masks:

@@ -101,9 +101,7 @@ def file_on(make: Making, engines: Sequence[str], engine: str, precision: str) -
     return _on(make(first, "fp32"), make, engines, engine, precision)
 
 
-def _on(
-    own: Backend, make: Making, engines: Sequence[str], engine: str, precision: str
-) -> Backend:
+def _on(own: Backend, make: Making, engines: Sequence[str], engine: str, precision: str) -> Backend:
     _check("engine", engine, engines)
     _check("precision", precision, ("fp32", "bf16"))
     names = engines if engine == "auto" else [engine]
@@ -114,7 +112,9 @@ def _on(
         return _fastest(own, make, pairs)
     if not pairs:
         can = ", ".join(name for name in engines if precision in ENGINES[name].precisions)
-        raise SettingError(f"engine {engine!r} has no precision {precision!r}; those that have: {can}")
+        raise SettingError(
+            f"engine {engine!r} has no precision {precision!r}; those that have: {can}"
+        )
     return _made(own, make, *pairs[0])
 
 

@@ -39,7 +39,9 @@ class Graph(NamedTuple):
     run: Callable[[NDArray[Any]], NDArray[Any]]
 
 
-def read_layout(inputs: Sequence[tuple[str, Sequence[int | None] | None, Any]], what: str) -> Layout:
+def read_layout(
+    inputs: Sequence[tuple[str, Sequence[int | None] | None, Any]], what: str
+) -> Layout:
     """The layout that a graph's inputs tell: (name, shape, dtype) of each, None where open.
 
     Raises
@@ -136,8 +138,9 @@ class GraphBackend(Backend):
         """Probabilities (N, C) under masks (N, S); pixels are written once, into one buffer."""
         graph = self.graph(*masked_view.view.shape[:2])
         if self._canvas is None or self._canvas.masked_view is not masked_view:
-            pixels = (self._normalised(x, graph.layout) for x in (masked_view.view, masked_view.fill))
-            self._canvas = _Canvas(masked_view, *pixels, graph.layout.channels_last)
+            view = self._normalised(masked_view.view, graph.layout)
+            fill = self._normalised(masked_view.fill, graph.layout)
+            self._canvas = _Canvas(masked_view, view, fill, graph.layout.channels_last)
         canvas = self._canvas
         return self.in_chunks(lambda chunk: self._answer(graph, canvas.draw(chunk)), masks)
 

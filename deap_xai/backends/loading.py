@@ -64,7 +64,10 @@ def load_backend(
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
     if isinstance(model, str) and (found := _FILE.fullmatch(model)):
-        return _load_file(*found.groups(), options, engine, precision)
+        path, kind, values = found.groups()
+        values = parse_spec(f":{values or ''}")[1]
+        options = {"path": path, **options, **values}
+        return _load_file(options, kind.lower() == "xml", engine, precision or "fp32")
     own = _load(model, options)
     if engine is None and precision is None:
         return own
@@ -78,24 +81,18 @@ def load_backend(
 
 
 def _load_file(
-    path: str,
-    kind: str,
-    values: str | None,
-    options: dict[str, Any],
-    engine: str | None,
-    precision: str | None,
+    options: dict[str, Any], is_openvinos: bool, engine: str | None, precision: str
 ) -> Backend:
     from deap_xai.backends.engines import file_on
 
-    options = {**options, **parse_spec(f":{values or ''}")[1], "path": path}
     options.pop("device", None)  # these engines run on the CPU
 
     def make(engine: str, precision: str) -> Backend:
         chosen = {**options, "engine": engine, "precision": precision}
-        return _call(backends.get("file"), chosen, f"the file {path}")
+        return _call(backends.get("file"), chosen, f"the file {options['path']}")
 
-    engines = ["openvino"] if kind.lower() == "xml" else ["onnx", "openvino"]
-    return file_on(make, engines, engine or engines[0], precision or "fp32")
+    engines = ["openvino"] if is_openvinos else ["onnx", "openvino"]
+    return file_on(make, engines, engine or engines[0], precision)
 
 
 def _load(model: Any, options: dict[str, Any]) -> Backend:

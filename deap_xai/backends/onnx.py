@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,6 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
     import torch
 
     sample = torch.zeros(2, 3, height, width)  # a batch of one would be taken for a constant
-    target = io.BytesIO()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter's own ways
@@ -63,13 +61,12 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
             assert program is not None
-            program.save(target)
+            return bytes(program.model_proto.SerializeToString())
     except Exception as error:  # the exporter may fail in any way on a module of the user's
         raise BackendError(
             f"torch can't export {backend.name} to ONNX ({_last_line(error)}); export it yourself "
             "and give the file, or use another engine"
         ) from error
-    return target.getvalue()
 
 
 def _graph(source: str | bytes, what: str) -> Graph:

@@ -80,16 +80,20 @@ def _graph(model: Any, precision: str, what: str) -> Graph:
     inputs = [(_name(x), _shape(x.get_partial_shape()), _dtype(x)) for x in model.inputs]
     layout = read_layout(inputs, what)
     index = _answer_of(model, what)
-    compiled = _openvino().Core().compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_NUM_THREADS": threads(),
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "NUM_STREAMS": 1,
-            # Pinned threads of several processes would all sit on the same cores.
-            "ENABLE_CPU_PINNING": False,
-        },
+    compiled = (
+        _openvino()
+        .Core()
+        .compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": threads(),
+                "INFERENCE_PRECISION_HINT": _HINTS[precision],
+                "NUM_STREAMS": 1,
+                # Pinned threads of several processes would all sit on the same cores.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
     )
     request = compiled.create_infer_request()
 

@@ -24,8 +24,9 @@ __all__ = ["ENGINES", "TOLERANCE", "Engine", "file_on", "module_on"]
 
 
 class Engine(NamedTuple):
-    """What an engine can do, the module that it needs, and the extra that brings it."""
+    """What an engine is and can do, the module that it needs, and the extra that brings it."""
 
+    summary: str
     precisions: tuple[str, ...]
     module: str
     extra: str = ""
@@ -37,9 +38,9 @@ class Engine(NamedTuple):
 
 
 ENGINES = {
-    "torch": Engine(("fp32", "bf16"), "torch"),
-    "onnx": Engine(("fp32",), "onnxruntime", "onnx"),
-    "openvino": Engine(("fp32", "bf16"), "openvino", "openvino"),
+    "torch": Engine("PyTorch itself, on any device", ("fp32", "bf16"), "torch"),
+    "onnx": Engine("ONNX Runtime, on the CPU", ("fp32",), "onnxruntime", "onnx"),
+    "openvino": Engine("OpenVINO, on the CPU", ("fp32", "bf16"), "openvino", "openvino"),
 }
 """Every engine by name."""
 
@@ -127,7 +128,7 @@ def _made(own: Backend, make: Making, engine: str, precision: str) -> Backend:
 
 
 def _converted(own: TorchBackend, engine: str, precision: str) -> Backend:
-    """The torch backend's model on an engine, to be compiled when the view's size is known."""
+    """The torch backend's model on an engine, compiled as soon as the view's size is known."""
     if engine == "torch":
         return own.in_bf16()
     from deap_xai.backends.onnx import export_graph
@@ -150,6 +151,10 @@ def _converted(own: TorchBackend, engine: str, precision: str) -> Backend:
         digest=own.digest,
     )
     made.measure_batch_size = own.measure_batch_size
+    shapes = {own.view(np.zeros(shape, np.uint8)).shape for shape in ((48, 64, 3), (64, 48, 3))}
+    if len(shapes) == 1:  # all views have one size: convert now, not at the first image
+        height, width, _ = shapes.pop()
+        made.graph(height, width)
     return made
 
 

@@ -195,7 +195,10 @@ class Explainer:
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
-        """The batching, memoising evaluator of one image, with the budget that was given."""
+        """The batching, memoising evaluator of one image, with the budget that was given.
+
+        It asks the engine that was chosen; its ``reference`` asks the model itself.
+        """
         budget = Budget(self.budget, self.seconds, self.patience)
         return self._evaluator(image, target, budget)[0]
 

@@ -118,6 +118,13 @@ def test_what_an_engine_can_not_do(options, message):
         load_backend(net(), device="cpu", **options)
 
 
+def test_halves_stay_in_torch():
+    half = net().to(torch.bfloat16)
+    with pytest.raises(SettingError, match="Sequential is in bf16 on 'cpu'; use engine='torch'"):
+        load_backend(half, device="cpu", engine="openvino")
+    assert load_backend(half, device="cpu", engine="torch").precision == "bf16"
+
+
 def test_engines_are_for_torch_modules_and_files():
     with pytest.raises(SettingError, match="CellModel runs where it runs: engine and precision"):
         load_backend(CellModel(), engine="auto")
@@ -324,6 +331,17 @@ def test_a_memory_that_can_not_be_written(paces, monkeypatch, tmp_path):
     assert auto().precision == "bf16"
     paces["torch", "bf16"] = 9.0
     assert auto().precision == "fp32"
+
+
+def test_a_memory_is_of_this_machine_and_these_packages(monkeypatch):
+    key = remembered.key_of("fact")
+    assert remembered.key_of("fact") == key != remembered.key_of("other")
+    monkeypatch.setattr(remembered, "PACKAGES", (*remembered.PACKAGES, "no-such-package"))
+    assert remembered.key_of("fact") != key
+    monkeypatch.setattr(remembered.platform, "node", lambda: "elsewhere")
+    other = remembered.key_of("fact")
+    monkeypatch.setattr(remembered, "version", lambda name: "0")
+    assert remembered.key_of("fact") != other
 
 
 def test_the_usual_place_of_the_memory(monkeypatch):

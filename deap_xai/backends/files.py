@@ -82,13 +82,14 @@ def file(
         fitted, means, stds = _taken_apart(transform, (size, mean, std))
     if graph.layout.dtype == np.uint8 and (set(means), set(stds)) != ({0.0}, {1.0}):
         raise SettingError(f"{path} takes uint8, so it normalises itself: leave out mean and std")
-    told = [f"{key}={value}" for key, value in (("mean", mean), ("std", std)) if value is not None]
+    given = {"size": size, "mean": mean, "std": std}
+    told = ",".join(f"{key}={value}" for key, value in given.items() if value is not None)
     return GraphBackend(
         lambda height, width: graph,
         fitted,
         mean=means,
         std=stds,
-        name=":".join([path, ",".join(told)]) if told else path,
+        name=f"{path}:{told}" if told else path,
         engine=engine,
         precision=precision,
         class_names=class_names,

@@ -55,7 +55,7 @@ def _best(backend: Backend, masked_view: MaskedView) -> int:
     spent = seconds(backend, masked_view, masks)
     if spent < SMALL * usual:
         return usual
-    rates: dict[int, float] = {}
+    rates = {usual: usual / spent}
     on_cpu = getattr(getattr(backend, "device", None), "type", "cpu") == "cpu"
     for size in ON_CPU if on_cpu else ON_DEVICE:
         backend.batch_size = size
@@ -69,8 +69,8 @@ def _best(backend: Backend, masked_view: MaskedView) -> int:
         rates[size] = size / min(taken)
         if spent + 2 * taken[-1] > LIMIT:
             break
-    best = max(rates.values(), default=0)
-    return next((size for size, rate in rates.items() if rate >= NEAR * best), backend.batch_size)
+    best = max(rates.values())
+    return next(size for size in sorted(rates) if rates[size] >= NEAR * best)
 
 
 def seconds(backend: Backend, masked_view: MaskedView, masks: Masks) -> float:

@@ -160,7 +160,7 @@ class GraphBackend(Backend):
     def _normalised(self, pixels: Views | View, layout: Layout) -> NDArray[Any]:
         if layout.dtype == np.uint8:
             return pixels
-        values = (pixels / np.float32(255) - self._mean) / self._std
+        values = (pixels.astype(np.float32) / 255 - self._mean) / self._std
         return np.asarray(values, layout.dtype)
 
     def _answer(self, graph: Graph, inputs: NDArray[Any]) -> Probabilities:

@@ -73,7 +73,7 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     0
     """
     masks = all_masks(evaluator.n_segments)
-    everything = Archive(masks, evaluator.probabilities(masks))
+    everything = Archive(masks, evaluator.reference.probabilities(masks))
     full = explanation.probability_full
     optimum = smallest(front(everything), full, p=share * full)
     found = smallest(front(explanation.archive), full, p=share * full)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.archive import front
 from deap_xai.errors import BudgetExhausted
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Mask, Masks
 
-__all__ = ["Checks", "check", "reserve", "without_each"]
+__all__ = ["Checks", "check", "confirm", "reserve", "without_each"]
 
 FILLS = ("mean", "black", "grey", "blur")
 """Fills under which a kept part is looked at again."""
@@ -21,13 +22,29 @@ N_RANDOM = 5
 """Random masks of the same size."""
 
 
-def reserve(budget: int | None) -> tuple[int, int]:
+def reserve(budget: int | None, confirms: bool = False) -> tuple[int, int]:
     """How many model calls the search leaves: for dropping and checks together, for checks alone.
 
-    A fifth of the budget, 24 at most; 9 of these for the checks.
+    A fifth of the budget, 24 at most; 9 of these for the checks. As many again, for the front,
+    where the user's own model confirms what a stand-in found.
     """
     held = 0 if budget is None else min(24, budget // 5)
-    return held, min(9, held)
+    front = held if confirms else 0
+    return held + front, min(9, held) + front
+
+
+def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
+    """The evaluator whose numbers are reported: the reference, asked what the search found.
+
+    That is the full view, the picked mask, nothing at all, then the front, from large to small,
+    as far as the budget reaches. Where it doesn't reach the picked mask, it is the search's own.
+    """
+    own = evaluator.reference
+    if own is not evaluator:
+        points = [point.mask for point in reversed(front(evaluator.archive))]
+        full, empty = np.ones_like(picked), np.zeros_like(picked)
+        _ask(own, np.array([full, picked, empty, *points]))
+    return evaluator if own.archive.find(picked) is None else own
 
 
 def without_each(mask: Mask) -> Masks:

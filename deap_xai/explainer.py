@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,8 +18,9 @@ from deap_xai.archive import FrontPoint, front
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
+from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.chance import seeded
-from deap_xai.checks import check, reserve, without_each
+from deap_xai.checks import check, confirm, reserve, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
@@ -36,6 +37,8 @@ from deap_xai.toolbox import Toolbox, make_toolbox
 from deap_xai.typing import Masks, Segments, View
 
 __all__ = ["Explainer"]
+
+T = TypeVar("T")
 
 PLAIN = Defaults(objectives=("probability",))
 """What a toolbox for the user's own loop has, where no algorithm was named."""
@@ -54,8 +57,8 @@ class Explainer:
     ----------
     model
         The name of one of torchvision's classifiers, ``"demo"``, a ``torch.nn.Module``, any
-        function from uint8 images (N, h, w, 3) to probabilities (N, C), or a
-        :class:`~deap_xai.backends.Backend`.
+        function from uint8 images (N, h, w, 3) to probabilities (N, C), the path of an ONNX or
+        OpenVINO file, or a :class:`~deap_xai.backends.Backend`.
     segments
         Superpixels: ``"slic:n_segments=50"`` or another segmenter, a function from a view to
         labels, or a label map (h, w).
@@ -81,7 +84,12 @@ class Explainer:
     seed
         Same seed, same explanation.
     weights, device, transform, size, class_names, batch_size
-        For the model, where they apply to it; see :func:`~deap_xai.backends.load_backend`.
+        For the model, where they apply to it; see :func:`~deap_xai.backends.load_backend`. Without
+        a batch size the best is measured once for each model, view size and machine.
+    engine, precision
+        What the search asks: ``"torch"``, ``"onnx"``, ``"openvino"`` or ``"auto"``, in ``"fp32"``,
+        ``"bf16"`` or ``"auto"``. The numbers of an explanation are then asked of the model itself.
+        None: the model as it is.
 
     Examples
     --------
@@ -117,6 +125,8 @@ class Explainer:
         size: int | tuple[int, int] | None = None,
         class_names: Sequence[str] | None = None,
         batch_size: int | None = None,
+        engine: str | None = None,
+        precision: str | None = None,
     ) -> None:
         limits = Budget(budget, seconds, patience)  # checked now, not at the first image
         _check_count("population", population, 2)
@@ -142,7 +152,12 @@ class Explainer:
         self.seed = int(seed)
         self._given = {"weights": weights, "device": device, "transform": transform, "size": size}
         self.backend: Backend = load_backend(
-            model, class_names=class_names, batch_size=batch_size, **self._given
+            model,
+            engine=engine,
+            precision=precision,
+            class_names=class_names,
+            batch_size=batch_size,
+            **self._given,
         )
 
     @overload
@@ -240,7 +255,10 @@ class Explainer:
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
-        """The batching, memoising evaluator of one image, with the budget that was given."""
+        """The batching, memoising evaluator of one image, with the budget that was given.
+
+        It asks the engine that was chosen; its ``reference`` asks the model itself.
+        """
         budget = Budget(self.budget, self.seconds, self.patience)
         return self._evaluator(image, target, budget)[0]
 
@@ -268,17 +286,20 @@ class Explainer:
         segments, notes = segment(view, self.segments)
         masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
         index = None if target is None else class_index(target, self.backend.class_names)
+        settle_batch_size(self.backend, masked_view)
         return Evaluator(self.backend, masked_view, index, budget), notes
 
     def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""
         budget = evaluator.budget
-        held, few = reserve(budget.calls)
+        confirms = evaluator.reference is not evaluator
+        held, few = reserve(budget.calls, confirms)
+        more = 0.15 * confirms
         try:
-            with budget.holding_back(held, 0.15):
+            with budget.holding_back(held, 0.15 + more):
                 self.search(evaluator)
             budget.patience = None  # it is the search that may lose patience, not the checks
-            with suppress(BudgetExhausted), budget.holding_back(few, 0.05):
+            with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more):
                 self._drop(evaluator)
         except KeyboardInterrupt:
             if len(evaluator.archive) == 0:
@@ -301,14 +322,20 @@ class Explainer:
         return self._pick(points, _known(evaluator, True))
 
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
-        picked = self._picked(evaluator)
-        try:
-            checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
-        except KeyboardInterrupt:
-            evaluator.budget.calls = evaluator.calls  # only what is known already
-            notes.append("the checks were interrupted")
-            checks = check(evaluator, picked.mask, self.fill, np.random.default_rng(self.seed))
-        full, empty = _known(evaluator, True), _known(evaluator, False)
+        found = self._picked(evaluator).mask
+        own = _finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
+        picked = self._picked(own)
+        checks = _finished(
+            lambda: check(own, picked.mask, self.fill, np.random.default_rng(self.seed)),
+            evaluator.budget,
+            notes,
+        )
+        if own is not evaluator.reference:
+            notes.append(
+                "the model itself was not asked about the kept part: all numbers are those of "
+                f"{self.backend.engine} in {self.backend.precision}"
+            )
+        full, empty = _known(own, True), _known(own, False)
         if empty >= PASSES * full:
             notes.append(
                 f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
@@ -332,6 +359,7 @@ class Explainer:
             seed=self.seed,
             settings=self.settings(),
             warnings=tuple(notes),
+            reference=None if own is evaluator else own.archive,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -351,7 +379,19 @@ class Explainer:
             "seconds": self.seconds,
             "patience": self.patience,
             "batch_size": self.backend.batch_size,
+            **({"engine": self.backend.engine} if self.backend.engine else {}),
+            **({"precision": self.backend.precision} if self.backend.precision else {}),
         }
+
+
+def _finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
+    """What a step gives; after Ctrl-C, what it gives without any more model calls."""
+    try:
+        return step()
+    except KeyboardInterrupt:
+        budget.calls = budget.spent
+        notes.append("the checks were interrupted")
+        return step()
 
 
 def _full_and_empty(n_segments: int) -> Masks:

@@ -103,6 +103,10 @@ class Explanation:
         All that is needed to repeat it.
     warnings
         What the reader should know, in plain sentences.
+    reference
+        Where the search asked a stand-in, another engine or precision: every mask that the user's
+        own model was asked about, with its probability. All other numbers here but the archive,
+        the attribution and the history are the own model's. None: the archive is its own.
     """
 
     mask: Mask
@@ -122,6 +126,7 @@ class Explanation:
     seed: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reference: Archive | None = None
 
     @property
     def probability_rest(self) -> float:
@@ -150,7 +155,7 @@ class Explanation:
     @property
     def front(self) -> list[FrontPoint]:
         """The non-dominated masks over probability and size, from small to large."""
-        return front(self.archive)
+        return front(self.archive if self.reference is None else self.reference)
 
     @property
     def history(self) -> dict[str, NDArray[Any]]:
@@ -239,6 +244,10 @@ class Explanation:
             ).split()
         }
         facts = {"format": FORMAT, **scalars, "rest": self.checks.rest}
+        own: dict[str, Any] = {}
+        if self.reference is not None:
+            own["reference_masks"] = self.reference.masks
+            own["reference_probabilities"] = self.reference.probabilities
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -254,6 +263,7 @@ class Explanation:
             fill_values=list(self.checks.fills.values()),
             random=self.checks.random,
             dropped=self.checks.dropped,
+            **own,
         )
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -294,6 +304,9 @@ class Explanation:
             random=arrays["random"],
             dropped=arrays["dropped"],
         )
+        own = None
+        if "reference_masks" in arrays:
+            own = Archive(arrays["reference_masks"], arrays["reference_probabilities"])
         return cls(
             mask=arrays["mask"],
             segments=arrays["segments"],
@@ -302,6 +315,7 @@ class Explanation:
             attribution=arrays["attribution"],
             archive=Archive(arrays["archive_masks"], arrays["archive_probabilities"]),
             checks=checks,
+            reference=own,
             **{**facts, "warnings": tuple(facts["warnings"])},
         )
 

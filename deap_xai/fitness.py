@@ -102,9 +102,9 @@ class Evaluator:
         The view, its segments and its fill.
     target
         Index of the class; None takes the class most probable on the full view, which costs the
-        first model call.
+        first model call, of the user's own model.
     budget
-        Shared by this evaluator and those that :meth:`under` makes.
+        Shared by this evaluator, its :attr:`reference` and those that :meth:`under` makes.
 
     Attributes
     ----------
@@ -144,6 +144,11 @@ class Evaluator:
         self._siblings: dict[str, Evaluator] = {}
         if target is not None and target < 0:
             raise SettingError(f"target must be a class index from 0 up; got {target}")
+        own = backend.reference
+        self.target: int
+        self._own = None if own is None else Evaluator(own, masked_view, target, self.budget)
+        if self._own is not None:
+            target = self._own.target
         self.target = -1 if target is None else target
         if target is None:
             full = np.ones((1, self.n_segments), bool)
@@ -165,6 +170,11 @@ class Evaluator:
     def n_segments(self) -> int:
         """Number of superpixels, S."""
         return self.masked_view.n_segments
+
+    @property
+    def reference(self) -> Evaluator:
+        """The evaluator of the user's own model: this one, unless the backend is a stand-in."""
+        return self if self._own is None else self._own
 
     @property
     def calls(self) -> int:

@@ -19,7 +19,8 @@ def listing(kinds: Sequence[str] = ()) -> str:
     ----------
     kinds
         Plurals: ``"segmenters"``, ``"fills"``, ``"operators"``, ``"algorithms"``,
-        ``"objectives"``, ``"backends"``, ``"models"``; none of them means all but models.
+        ``"objectives"``, ``"backends"``, ``"engines"``, ``"models"``; none of them means all but
+        models.
 
     Raises
     ------
@@ -28,16 +29,29 @@ def listing(kinds: Sequence[str] = ()) -> str:
     """
     known = {f"{kind}s": registry for kind, registry in REGISTRIES.items()}
     sections = []
-    for kind in kinds or known:
+    for kind in kinds or [*known, "engines"]:
         if kind == "models":
             from deap_xai.backends.torchvision_models import torchvision_names
 
             sections.append("models\n  " + "\n  ".join(torchvision_names()))
+        elif kind == "engines":
+            sections.append(_engines())
         elif kind in known:
             sections.append(_section(kind, known[kind]))
         else:
-            raise SettingError(f"unknown kind {kind!r}; known: {', '.join([*known, 'models'])}")
+            every = ", ".join([*known, "engines", "models"])
+            raise SettingError(f"unknown kind {kind!r}; known: {every}")
     return "\n\n".join(sections)
+
+
+def _engines() -> str:
+    from deap_xai.backends.engines import ENGINES
+
+    lines = ["engines"]
+    for name, engine in ENGINES.items():
+        missing = "" if engine.installed else f'; needs pip install "deap-xai[{engine.extra}]"'
+        lines += [f"  {name}", f"      {engine.summary}: {', '.join(engine.precisions)}{missing}"]
+    return "\n".join(lines)
 
 
 def _section(kind: str, registry: Registry) -> str:

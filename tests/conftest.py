@@ -43,6 +43,12 @@ def cell_probability(masks: np.ndarray) -> np.ndarray:
     return 0.05 + 0.9 * kept * (1 - 0.4 * noise)
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """What is measured in a test is remembered for that test alone, and not in the user's home."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def image() -> np.ndarray:
     side = SIDE * CELL

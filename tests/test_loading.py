@@ -62,7 +62,7 @@ def test_registered_backends_take_options_and_values(monkeypatch):
     ("model", "message"),
     [
         ("resnet_18", "unknown model 'resnet_18'; did you mean 'resnet18'"),
-        ("model.onnx", r"unknown model 'model.onnx'.*deap-xai list models"),
+        ("model.pth", r"unknown model 'model.pth'.*deap-xai list models"),
         (5, "model must be a name, a torch.nn.Module, a function or a Backend; got int"),
         (None, "got NoneType"),
         (torch.nn.Linear, "got the class Linear"),

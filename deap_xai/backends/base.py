@@ -34,6 +34,16 @@ class Backend(ABC):
         A name for each class, or None.
     batch_size
         Number of views that go through the model at once. Halves when memory runs out.
+    measure_batch_size
+        Whether nobody gave a batch size, so that the best one may be measured before a search.
+    engine, precision
+        What the model runs on and in: ``"torch"``, ``"onnx"``, ``"openvino"``; ``"fp32"``,
+        ``"bf16"``. None where this package doesn't know.
+    reference
+        The user's own model in its own precision, where this backend is a faster stand-in for it;
+        what an explanation reports is asked of the reference. None: this is the own model.
+    choice
+        In words, how the engine was chosen by measurement; empty where it was told.
 
     Examples
     --------
@@ -49,6 +59,11 @@ class Backend(ABC):
     name: str = "model"
     class_names: Sequence[str] | None = None
     batch_size: int = 32
+    measure_batch_size: bool = False
+    engine: str | None = None
+    precision: str | None = None
+    reference: Backend | None = None
+    choice: str = ""
 
     @abstractmethod
     def predict(self, images: Views) -> Probabilities:
@@ -99,6 +114,10 @@ class Backend(ABC):
             answers |= {i: table[group[:, 0] == i] for i in places}
         return [answers[i] for i in range(len(questions))]
 
+    def digest(self) -> str:
+        """What tells this model from others, where something measured of it is remembered."""
+        return self.name
+
     def in_chunks(
         self, predict: Callable[[NDArray[Any]], Probabilities], items: NDArray[Any]
     ) -> Probabilities:
@@ -106,14 +125,19 @@ class Backend(ABC):
 
         When memory runs out the batch size halves and the run goes on.
         """
-        answers: list[Probabilities] = []
+        answers = self.chunks(lambda chunk: self._table(predict(chunk), len(chunk)), items)
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def chunks(self, predict: Callable[[Any], Any], items: Any) -> list[Any]:
+        """What ``predict`` answers to each chunk of the items, of whatever kind it is."""
+        answers = []
         start = 0
         if self.batch_size < 1:
             raise SettingError(f"batch_size must be at least 1; got {self.batch_size}")
         while start < len(items):
             chunk = items[start : start + self.batch_size]
             try:
-                answers.append(self._table(predict(chunk), len(chunk)))
+                answers.append(predict(chunk))
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -125,7 +149,7 @@ class Backend(ABC):
                 self.batch_size = len(chunk) // 2
             else:
                 start += len(chunk)
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return answers
 
     def _table(self, answer: Any, n: int) -> Probabilities:
         try:

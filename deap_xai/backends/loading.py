@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +22,28 @@ backends = registry("backend")
 """Backends by name, beside torchvision's classifiers: ``"demo"`` and what plug-ins add."""
 
 
-def load_backend(model: Any, **options: Any) -> Backend:
+_FILE = re.compile(r"(.+\.(onnx|xml))(?::(.*=.*))?", re.IGNORECASE)
+
+
+def load_backend(
+    model: Any, *, engine: str | None = None, precision: str | None = None, **options: Any
+) -> Backend:
     """The backend for whatever the user calls a model.
 
     Parameters
     ----------
     model
         A :class:`Backend`, a ``torch.nn.Module``, a function from images to probabilities, the
-        name of one of torchvision's classifiers, a registered backend's name (``"demo"``), or
-        ``"package.module:attribute"`` naming any of these in Python code.
+        name of one of torchvision's classifiers, a registered backend's name (``"demo"``), the
+        path of an ONNX or OpenVINO file (``"model.onnx"``, ``"model.onnx:mean=0.5,std=0.25"``;
+        see :func:`~deap_xai.backends.files.file`), or ``"package.module:attribute"`` naming any
+        of these in Python code.
+    engine
+        What a torch module or a file runs on: ``"torch"``, ``"onnx"``, ``"openvino"``, or
+        ``"auto"``, the fastest of those installed that agrees with the model itself. None: torch,
+        and what a file is made for.
+    precision
+        ``"fp32"``, ``"bf16"`` or ``"auto"``. None: the model as it is.
     options
         Passed on: ``weights``, ``device``, ``transform``, ``size``, ``class_names``,
         ``batch_size``; which of them apply depends on the model.
@@ -46,7 +60,42 @@ def load_backend(model: Any, **options: Any) -> Backend:
     >>> load_backend(lambda images: [[0.5, 0.5]] * len(images), size=32)  # doctest: +ELLIPSIS
     <deap_xai.backends.function.FunctionBackend object at ...>
     """
+    if isinstance(model, Path):
+        model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
+    if isinstance(model, str) and (found := _FILE.fullmatch(model)):
+        path, kind, values = found.groups()
+        values = parse_spec(f":{values or ''}")[1]
+        options = {"path": path, **options, **values}
+        return _load_file(options, kind.lower() == "xml", engine, precision or "fp32")
+    own = _load(model, options)
+    if engine is None and precision is None:
+        return own
+    if own.engine != "torch":
+        raise SettingError(
+            f"{own.name} runs where it runs: engine and precision are for torch modules and files"
+        )
+    from deap_xai.backends.engines import module_on
+
+    return module_on(own, engine or "torch", precision or "fp32")  # type: ignore[arg-type]
+
+
+def _load_file(
+    options: dict[str, Any], is_openvinos: bool, engine: str | None, precision: str
+) -> Backend:
+    from deap_xai.backends.engines import file_on
+
+    options.pop("device", None)  # these engines run on the CPU
+
+    def make(engine: str, precision: str) -> Backend:
+        chosen = {**options, "engine": engine, "precision": precision}
+        return _call(backends.get("file"), chosen, f"the file {options['path']}")
+
+    engines = ["openvino"] if is_openvinos else ["onnx", "openvino"]
+    return file_on(make, engines, engine or engines[0], precision)
+
+
+def _load(model: Any, options: dict[str, Any]) -> Backend:
     if isinstance(model, str):
         return _load_named(model, options)
     if isinstance(model, Backend):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from PIL import Image as PILImage
 
 from deap_xai.backends.base import Backend
-from deap_xai.backends.transform import split_transform
+from deap_xai.backends.transform import Preparation, split_transform
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
@@ -20,6 +22,9 @@ __all__ = ["TorchBackend", "choose_device"]
 
 LARGEST = 1024
 """Longer side of a view that an opaque transform gets, in pixels; larger images are reduced."""
+
+
+_PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class TorchBackend(Backend):
@@ -47,7 +52,7 @@ class TorchBackend(Backend):
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, …; None takes the fastest present.
     batch_size
-        Views at once; None takes 8 on a CPU and 64 elsewhere.
+        Views at once; None takes 8 on a CPU and 64 elsewhere, until the best is measured.
 
     Examples
     --------
@@ -56,6 +61,8 @@ class TorchBackend(Backend):
     >>> backend.predict(np.zeros((5, 2, 2, 3), np.uint8)).shape
     (5, 2)
     """
+
+    engine = "torch"
 
     def __init__(
         self,
@@ -74,14 +81,16 @@ class TorchBackend(Backend):
         self.device = choose_device(device)
         usual = 8 if self.device.type == "cpu" else 64
         self.batch_size = usual if batch_size is None else batch_size
+        self.measure_batch_size = batch_size is None
         module = module.eval().to(self.device)
         self._module = module.to(memory_format=torch.channels_last)  # what convolutions like
         self._transform, self._size = transform, size
         self._parts = split_transform(transform)
         self._softmax: bool | None = None
-        self._on_device: dict[MaskedView, tuple[torch.Tensor, ...]] = {}
+        self._kept: dict[MaskedView, tuple[torch.Tensor, ...]] = {}
         floating = (p.dtype for p in module.parameters() if p.is_floating_point())
         self._dtype = next(floating, torch.float32)
+        self.precision = _PRECISIONS.get(self._dtype, str(self._dtype))
 
     def view(self, image: Image) -> View:
         """The image after the spatial part of the transform, or fitted to ``size``."""
@@ -98,47 +107,103 @@ class TorchBackend(Backend):
 
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
         """Probabilities (N, C) under masks (N, S); views are drawn on the device."""
-        return self.predict_masked_many([(masked_view, masks)])[0]
+        if self._parts is None:
+            return super().predict_masked(masked_view, masks)
+        self._keep_only([masked_view])
+
+        def predict(chunk: torch.Tensor) -> torch.Tensor:
+            return self._forward(self._draw(masked_view, chunk))
+
+        with torch.inference_mode():
+            # The bits go over once and the answers come back once: the device never waits between.
+            answers = self.chunks(predict, self._sent(masks))
+            answer = answers[0] if len(answers) == 1 else torch.cat(answers)
+            return self._table(answer.cpu().numpy(), len(masks))
 
     def predict_masked_many(
         self, questions: Sequence[tuple[MaskedView, Masks]]
     ) -> list[Probabilities]:
         """Probabilities for each masked view with its masks, drawn and classified together."""
-        if self._parts is None:
-            return [super(TorchBackend, self).predict_masked(*one) for one in questions]
-        self._keep_on_device([masked_view for masked_view, _ in questions])
+        if self._parts is None or len(questions) == 1:
+            return super().predict_masked_many(questions)
+        self._keep_only([masked_view for masked_view, _ in questions])
 
         def predict(parts: list[tuple[MaskedView, Masks]]) -> Probabilities:
-            drawn = [self._draw(*part) for part in parts]
+            drawn = [self._draw(one, self._sent(masks)) for one, masks in parts]
             inputs = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
-            # Channels last in memory, as convolutions like it; the module sees (N, 3, h, w).
-            return self._forward(inputs.permute(0, 3, 1, 2))
+            return np.asarray(self._forward(inputs).cpu().numpy())
 
         with torch.inference_mode():
             return self.in_joint_chunks(predict, questions)
 
-    def _draw(self, masked_view: MaskedView, masks: Masks) -> torch.Tensor:
-        segments, view, fill = self._on_device[masked_view]
-        keep = torch.tensor(masks, device=self.device)[:, segments]
-        return torch.where(keep[..., None], view, fill)
+    def _draw(self, masked_view: MaskedView, masks: torch.Tensor) -> torch.Tensor:
+        segments, view, fill = self._on_device(masked_view)
+        keep = masks[:, segments]
+        # Channels last in memory, as convolutions like it; the module sees (N, 3, h, w).
+        return torch.where(keep[..., None], view, fill).permute(0, 3, 1, 2)
 
-    def _keep_on_device(self, masked_views: Sequence[MaskedView]) -> None:
-        """Segments, views and fills as tensors; the next batch is mostly of the same."""
-        self._on_device = {
-            one: self._on_device[one] if one in self._on_device else self._tensors(one)
-            for one in masked_views
-        }
+    def _keep_only(self, masked_views: Sequence[MaskedView]) -> None:
+        """Forget other views' tensors: the next batch is mostly of the same views."""
+        self._kept = {one: self._kept[one] for one in masked_views if one in self._kept}
 
-    def _tensors(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
-        segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
-        return segments, self._normalised(masked_view.view), self._normalised(masked_view.fill)
+    def in_bf16(self) -> TorchBackend:
+        """The same model with a copy of its weights in bfloat16; its reference is this one."""
+        other = copy.copy(self)
+        try:
+            other._module = copy.deepcopy(self._module).to(torch.bfloat16)
+        except Exception as error:  # a module may refuse to be copied in any way
+            raise BackendError(
+                f"{self.name} can't be copied for bf16 ({error}); use precision fp32"
+            ) from error
+        other._dtype, other.precision, other.reference = torch.bfloat16, "bf16", self
+        other._kept, other._softmax = {}, None
+        return other
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """How an image becomes the module's input; None where the transform is opaque."""
+        return self._parts
+
+    def plain_module(self) -> torch.nn.Module:
+        """The module in a shell that gives nothing but the tensor of logits: for converters."""
+        return _Logits(self._module)
+
+    def digest(self) -> str:
+        """A hash of the module: its structure and every weight."""
+        found = hashlib.sha256(repr(self._module).encode())
+        for name, tensor in self._module.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            found.update(memoryview(plain.view(torch.uint8).numpy()))
+        return found.hexdigest()
+
+    def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
+        """Segments, view and fill as tensors."""
+        if masked_view not in self._kept:
+            segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
+            # In the module's own precision, so that no batch is converted afterwards.
+            view, fill = (
+                self._normalised(pixels).to(self._dtype)
+                for pixels in (masked_view.view, masked_view.fill)
+            )
+            self._kept[masked_view] = segments, view, fill
+        return self._kept[masked_view]
+
+    def _sent(self, masks: Masks) -> torch.Tensor:
+        """Masks on the device. From pinned memory, since the host would wait for any other."""
+        tensor = torch.tensor(masks)
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _predict_chunk(self, images: Views) -> Probabilities:
         with torch.inference_mode():
             if self._parts is not None:
-                return self._forward(self._normalised(images).permute(0, 3, 1, 2))
-            inputs = [self._transform(PILImage.fromarray(image)) for image in images]  # type: ignore[misc]
-            return self._forward(torch.stack(inputs).to(self.device))
+                inputs = self._normalised(images).permute(0, 3, 1, 2)
+            else:
+                drawn = [self._transform(PILImage.fromarray(image)) for image in images]  # type: ignore[misc]
+                inputs = torch.stack(drawn).to(self.device)
+            return np.asarray(self._forward(inputs).cpu().numpy())
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None
@@ -148,8 +213,15 @@ class TorchBackend(Backend):
         std = torch.tensor(self._parts.std, device=self.device)
         return (tensor / 255 - mean) / std
 
-    def _forward(self, inputs: torch.Tensor) -> Probabilities:
-        output = self._module(inputs.to(self._dtype))
+    def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        try:
+            output = self._module(inputs.to(self._dtype))
+        except RuntimeError as error:
+            if self.reference is None or "memory" in str(error).lower():
+                raise
+            raise BackendError(
+                f"{self.name} doesn't run in {self.precision} ({error}); use precision fp32"
+            ) from error
         output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor) or output.ndim != 2:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
@@ -161,8 +233,17 @@ class TorchBackend(Backend):
         if self._softmax is None:
             exact = self._dtype in (torch.float32, torch.float64)
             self._softmax = not _are_probabilities(output, 1e-3 if exact else 1e-2)
-        answer = output.softmax(dim=1) if self._softmax else output
-        return np.asarray(answer.cpu().numpy())
+        return output.softmax(dim=1) if self._softmax else output
+
+
+class _Logits(torch.nn.Module):
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, pictures: torch.Tensor) -> Any:
+        output = self.module(pictures)
+        return getattr(output, "logits", output)
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:

@@ -28,7 +28,9 @@ Examples:
   deap-xai explain frog.jpg --target "tree frog" --fill blur --budget 400
   deap-xai explain frog.jpg --set mate=cxTwoPoint --set mutate=mutFlipBit:indpb=0.05
   deap-xai explain *.jpg --json > explanations.jsonl
-  deap-xai explain frog.jpg --model mymodels:classifier"""
+  deap-xai explain frog.jpg --model mymodels:classifier
+  deap-xai explain frog.jpg --model "model.onnx:mean=(0.485,0.456,0.406),std=0.225"
+  deap-xai explain frog.jpg --model resnet50 --engine auto --precision auto"""
 
 
 @main.command(epilog=EXAMPLES)

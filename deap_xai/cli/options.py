@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
+from deap_xai.defaults import ALGORITHM, BUDGET, ENGINES, FILL, POPULATION, PRECISIONS, SEGMENTS
 
 if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
@@ -20,7 +20,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options to a command; :func:`make_explainer` reads them."""
     options = [
         click.option("--model", default="mobilenet_v2", show_default=True, metavar="NAME",
-                     help="A torchvision classifier, 'demo', or package.module:attribute."),
+                     help="A torchvision classifier, 'demo', model.onnx or package.module:name."),
         click.option("--weights", type=click.Path(path_type=Path), metavar="FILE",
                      help="Weights of the model: .safetensors or .pth."),
         click.option("--classes", type=click.File(), metavar="FILE",
@@ -47,7 +47,13 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
                      help="Same seed, same explanation."),
         click.option("--device", metavar="NAME", help="cpu, cuda or mps.  [default: fastest]"),
-        click.option("--batch-size", type=click.IntRange(1), help="Views at once."),
+        click.option("--engine", type=click.Choice(ENGINES),
+                     help="What the search asks; 'auto' measures those installed.  "
+                          "[default: torch]"),
+        click.option("--precision", type=click.Choice(PRECISIONS),
+                     help="Of the search; what is reported is the model's own.  [default: fp32]"),
+        click.option("--batch-size", type=click.IntRange(1),
+                     help="Views at once.  [default: the fastest, measured]"),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -62,13 +68,16 @@ def make_explainer(settings: dict[str, Any]) -> Explainer:
     use_files_only()
     classes = settings.pop("classes")
     operators = dict(_role(text) for text in settings.pop("operators"))
-    return Explainer(
+    explainer = Explainer(
         settings.pop("model"),
         operators=operators,
         objectives=settings.pop("objectives") or None,
         class_names=classes and [line.strip() for line in classes if line.strip()],
         **settings,
     )
+    if explainer.backend.choice:
+        click.echo(explainer.backend.choice, err=True)
+    return explainer
 
 
 def _role(text: str) -> tuple[str, str]:

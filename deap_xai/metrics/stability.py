@@ -67,9 +67,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     return float(np.clip(a @ b / spread, -1, 1)) if spread else float("nan")
 
 
-def stability(
-    items: Sequence[Any], similarity: Callable[[Any, Any], float] = jaccard
-) -> float:
+def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = jaccard) -> float:
     """Mean similarity of all pairs.
 
     Kalousis, Prados and Hilario, "Stability of feature selection algorithms", Knowledge and

@@ -50,9 +50,7 @@ def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) ->
     return truth
 
 
-def pointing_game(
-    attribution: ArrayLike, segments: Segments, truth: NDArray[np.bool_]
-) -> float:
+def pointing_game(attribution: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> float:
     """Whether the most important superpixel reaches into the truth: 1.0 or 0.0.
 
     Zhang, Bargal, Lin, Brandt, Shen and Sclaroff, "Top-Down Neural Attention by Excitation
@@ -84,9 +82,7 @@ def pointing_game(
     return float(truth[pixels == pixels.max()].any())
 
 
-def rank_accuracy(
-    attribution: ArrayLike, segments: Segments, truth: NDArray[np.bool_]
-) -> float:
+def rank_accuracy(attribution: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> float:
     """Share of the K most important pixels that are true, K being the number of true ones: 0..1.
 
     Arras, Osman and Samek, "CLEVR-XAI", Information Fusion 2022: "relevance rank accuracy". All

@@ -18,7 +18,7 @@ ROOT = Path(deap_xai.__file__).parent
 ROOMS = [
     "cli app",
     "batch compare report certificates",
-    "explainer listing",
+    "explainer listing adapters",
     "algorithms attribution",
     "toolbox surrogate",
     "checks metrics",

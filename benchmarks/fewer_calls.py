@@ -31,7 +31,7 @@ from deap_xai import Explainer
 from deap_xai.archive import Archive, front_quality
 from deap_xai.attribution import attribution
 from deap_xai.fitness import Evaluator
-from deap_xai.metrics import deletion_auc, insertion_auc
+from deap_xai.metrics import deletion_auc, insertion_auc, nested
 
 MODELS = ("mobilenet_v2", "squeezenet1_1")
 FILLS = ("mean", "grey")
@@ -84,7 +84,8 @@ def problem(
         return []
     facts = {"model": model, "fill": fill, "photograph": path.name}
     lime = explainer.evaluator(path)
-    _rivals.lime(lime, samples=round(1000 * scale))
+    weights = _rivals.lime(lime, samples=round(1000 * scale))
+    lime.probabilities(nested(weights)[1:])  # its replay: how a ranking becomes a front
     greedy = explainer.evaluator(path)
     order = _rivals.greedy(greedy)
     targets = {"lime": front_quality(lime.archive), "greedy": front_quality(greedy.archive)}

@@ -8,12 +8,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("deap-xai", "deap", "numpy", "scikit-image", "torch", "torchvision")
+PACKAGES = "deap-xai deap numpy scikit-image torch torchvision captum lime shap".split()
 
 
 def arguments(doc: str | None, name: str) -> argparse.ArgumentParser:
@@ -60,8 +60,15 @@ def labelled_photographs(folder: Path) -> list[tuple[Path, int]]:
 
 def machine() -> str:
     """Processor, cores, Python and packages: what a figure depends on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(filter(None, map(_version, PACKAGES)))
     return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:  # a rival's
+        return ""
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> None:

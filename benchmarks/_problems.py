@@ -54,7 +54,8 @@ def photographs(options: argparse.Namespace) -> Iterator[Problem]:
         print("no photographs: DEAP_XAI_DATA names no folder of them")
         return
     labelled = _common.labelled_photographs(folder)[1::12][:5]
-    boxes = read_table(folder / "boxes" / "boxes.csv")[::8][:5]
+    boxed = folder / "boxes" / "boxes.csv"
+    boxes = read_table(boxed)[::8][:5] if boxed.is_file() else []
     labelled += [(folder / "boxes" / row["file"], int(row["class_index"])) for row in boxes]
     truths: list[Any] = [None] * (len(labelled) - len(boxes)) + [corners(row) for row in boxes]
     for (path, label), box in zip(labelled, truths, strict=True):
@@ -83,8 +84,8 @@ def own_problems(options: argparse.Namespace) -> Iterator[Problem]:
 
 
 def read_table(path: Path | None) -> list[dict[str, str]]:
-    """Rows of a CSV file; none without a file."""
-    if path is None or not path.is_file():
+    """Rows of a CSV file; none without one."""
+    if path is None:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

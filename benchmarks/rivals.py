@@ -75,11 +75,15 @@ SCORES = (
 OVER_SEEDS = ("over seeds", "order over seeds")
 COLUMNS = (*KEY, "asked", "n_segments", *SCORES, "order")
 DRAWN = ("insertion", "deletion", "sufficiency", "size", "front quality", "rank accuracy")
+LOWER = ("deletion", "size")
 
 
 def main() -> None:
     """Run every method on every problem that isn't in the file yet; print and draw what's there."""
     options = parser().parse_args()
+    for path in (options.images, options.labels, options.boxes):
+        if path is not None and not path.exists():
+            parser().error(f"{path} isn't there")
     if options.smoke:
         with tempfile.TemporaryDirectory() as folder:
             options.out = Path(folder) / "rivals.csv"
@@ -270,7 +274,7 @@ def draw(summary: list[dict[str, Any]], path: Path) -> None:
     methods = list(dict.fromkeys(r["method"] for r in summary))[::-1]
     height = 0.24 * len(methods) * len(groups) + 1.4
     figure, axes = plt.subplots(
-        len(groups), len(DRAWN), figsize=(11, height), sharey=True, squeeze=False,
+        len(groups), len(DRAWN), figsize=(13, height), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for data, row_axes in zip(groups, axes, strict=True):
@@ -287,13 +291,15 @@ def draw(summary: list[dict[str, Any]], path: Path) -> None:
                     means, places, xerr=[means - low, high - means], fmt="o", ms=3.5, lw=1,
                     color=colour, label=f"{n} model calls",
                 )  # fmt: skip
-            panel.set_title(score, fontsize=9)
+            panel.set_title(
+                f"{score}, {'lower' if score in LOWER else 'higher'} is better", fontsize=8
+            )
             panel.set_yticks(range(len(methods)), methods, fontsize=8)
             panel.tick_params(axis="x", labelsize=7)
             panel.grid(axis="y", lw=0.3)
             panel.spines[["top", "right", "left"]].set_visible(False)
         row_axes[0].set_ylabel(data)
-        row_axes[-1].legend(fontsize=7, frameon=False, loc="best")
+        row_axes[-1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=110)
     print(f"wrote {path}")
 

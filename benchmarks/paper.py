@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ from scipy.stats import wilcoxon
 from deap_xai import Explainer
 from deap_xai.backends import Backend, load_backend
 from deap_xai.demo import creature
-from deap_xai.errors import BackendError
+from deap_xai.errors import BackendError, MissingExtraError, require
 from deap_xai.fitness import Evaluator
 from deap_xai.images import load_image
 from deap_xai.masking import MaskedView, fill_view
@@ -77,6 +78,10 @@ def main() -> None:
     parser.add_argument("--budget", type=int, nargs="+", default=[80, 400], metavar="CALLS")
     parser.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="photographs")
     options = parser.parse_args()
+    try:
+        require("lime", "benchmarks")
+    except MissingExtraError as error:
+        sys.exit(str(error))
     if options.smoke:
         with tempfile.TemporaryDirectory() as folder:
             options.out = Path(folder) / "paper.csv"

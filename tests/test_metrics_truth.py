@@ -125,3 +125,9 @@ def test_what_does_not_fit(metric):
         metric([1, 0, 0], segments, truth)
     with pytest.raises(SettingError, match="nothing is true"):
         metric([1, 0], segments, truth & False)
+
+
+@pytest.mark.parametrize("metric", [pointing_game, rank_accuracy])
+def test_nan_is_no_importance(metric):
+    with pytest.raises(SettingError, match="values hold NaN"):
+        metric([1, np.nan], np.array([[0, 1]]), np.array([[True, False]]))

@@ -69,7 +69,7 @@ def pointing_game(attribution: ArrayLike, segments: Segments, truth: NDArray[np.
     Raises
     ------
     SettingError
-        If shapes don't fit together, or nothing is true.
+        If shapes don't fit together, a value is NaN, or nothing is true.
 
     Examples
     --------
@@ -141,6 +141,8 @@ def _pixels(values: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> 
             f"values are of shape {values.shape}; expected one a superpixel: "
             f"({int(segments.max()) + 1},)"
         )
+    if np.isnan(values).any():
+        raise SettingError("values hold NaN; expected a number for each superpixel")
     if not truth.any():
         raise SettingError("nothing is true: truth needs one true pixel at least")
     pixels: NDArray[Any] = values[segments]

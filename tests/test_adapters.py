@@ -10,7 +10,7 @@ from deap_xai.adapters import SuperpixelAttribution, quantus_explain
 from deap_xai.errors import SettingError
 
 SIDE, CELL, KEY = 4, 6, 9
-GRID = {"segments": "grid:n_segments=16", "fill": "black", "budget": 120}
+GRID = {"segments": "grid:n_segments=16", "fill": "black", "budget": 80}
 
 
 class KeyCell(torch.nn.Module):
@@ -66,7 +66,7 @@ def test_what_is_kept_is_the_input_itself(inputs):
     method = SuperpixelAttribution(module, mean=mean, std=std, **GRID)
     method.attribute(inputs[:1], target=1)
     black = -torch.tensor(mean) / torch.tensor(std)
-    asked = torch.cat(module.asked)[:80]  # the search; the checks try other fills
+    asked = torch.cat(module.asked)[:60]  # the search; the checks try other fills
     kept, hidden = asked == inputs[:1], torch.isclose(asked, black[:, None, None])
     assert (kept | hidden).all()
     assert kept[0].all()  # the full view comes first
@@ -78,7 +78,7 @@ def test_without_a_scale_the_inputs_own_range_is_taken(inputs, scale):
     module = KeyCell()
     given = inputs[:1] * scale + 7
     SuperpixelAttribution(module, **GRID).attribute(given, target=1)
-    asked = torch.cat(module.asked)[:80]  # the search; the checks try other fills
+    asked = torch.cat(module.asked)[:60]  # the search; the checks try other fills
     low = given.min()
     assert ((asked == given) | torch.isclose(asked, low, atol=1e-5 * scale)).all()
 
@@ -143,7 +143,7 @@ def test_quantus_asks_for_explanations(inputs):
             y_batch=np.array([1, 1]),
             s_batch=truth,
             explain_func=quantus_explain(**GRID),
-            explain_func_kwargs={"budget": 100},
+            explain_func_kwargs={"budget": 60},
             device="cpu",
         )
         assert np.allclose(np.array(scores, float), 1)

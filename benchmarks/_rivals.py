@@ -125,8 +125,8 @@ class _Bits:
 def rise(evaluator: Evaluator, calls: int, seed: int) -> np.ndarray:
     """RISE: random masks, averaged with the probabilities they give as weights.
 
-    Petsiuk, Das and Saenko, BMVC 2018, equation 6, with bits of superpixels in place of an
-    enlarged random grid.
+    Petsiuk, Das and Saenko, BMVC 2018, with bits of superpixels in place of an enlarged random
+    grid.
     """
     n = calls - evaluator.calls  # the full view told the target
     masks = np.random.default_rng(seed).random((n, evaluator.n_segments)) < SHOWN

@@ -9,11 +9,12 @@ Every method gives an attribution, and all are judged alike, by the same further
 count: its nested masks (insertion and deletion AUC); the most important fifth of the superpixels
 (sufficiency); the fewest most important ones that give 0.9 of the full view's probability (size,
 minimality, overlap with the truth); all masks that it asked about together with its nested ones
-(front quality); the pointing game and rank accuracy where the truth is known. Over seeds: Jaccard
-index of those fewest superpixels, rank correlation of the orders. With the first seed each method
-also runs under a grey fill and on watershed superpixels: Jaccard index of the areas of those
-fewest. Formulas and sources: deap_xai.metrics. A method that needs more calls than are allowed has
-no row; those that draw nothing have one seed.
+(front quality; of ReX, which hides boxes, the nested ones alone); the pointing game and rank
+accuracy where the truth is known. Over seeds: Jaccard index of those fewest superpixels, rank
+correlation of the orders. With the first seed each method also runs under a grey fill and on
+watershed superpixels: Jaccard index of the areas of those fewest. Formulas and sources:
+deap_xai.metrics. A method that needs more calls than are allowed has no row; those that draw
+nothing have one seed.
 
 Command: python benchmarks/rivals.py [--images DIR --labels CSV --boxes CSV --model NAME|FILE]
     [--methods …] [--calls 100 200 400 1000] [--seeds N] [--jobs N] [--out FILE]

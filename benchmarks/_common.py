@@ -9,12 +9,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("deap-xai", "deap", "numpy", "scikit-image", "torch", "torchvision")
+PACKAGES = "deap-xai deap numpy scikit-image torch torchvision captum lime shap".split()
 
 
 def arguments(doc: str | None, name: str) -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def labelled_photographs(folder: Path) -> list[tuple[Path, int]]:
 
 def machine() -> str:
     """Processor, cores, Python and packages: what a figure depends on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(filter(None, map(_version, PACKAGES)))
     return f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
 
 
@@ -106,6 +106,13 @@ def _compiled(module: Any) -> Any:
     return Compiled()
 
 
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:  # a rival's
+        return ""
+
+
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> None:
     """Write rows as CSV, with the machine and further facts in ``#`` lines above."""
     rows = list(rows)
@@ -118,6 +125,43 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> 
         writer.writeheader()
         writer.writerows(rows)
     print(f"wrote {path}")
+
+
+class RowFile:
+    """A CSV file that grows row by row, so that a run that was cut off goes on where it was.
+
+    Parameters
+    ----------
+    path
+        The file. Where it exists its rows are read; a last line that was cut off is dropped.
+    columns
+        Names of the columns; the script ends where the file has others.
+    """
+
+    def __init__(self, path: Path, columns: Iterable[str]) -> None:
+        self.path, self.columns = path, list(columns)
+        self.rows: list[dict[str, str]] = []
+        if path.is_file():
+            whole = path.read_text().rpartition("\n")
+            if whole[2]:
+                path.write_text(whole[0] + whole[1])
+            lines = [line for line in whole[0].splitlines() if not line.startswith("#")]
+            self.rows = list(csv.DictReader(lines))
+            if lines and next(csv.reader(lines)) != self.columns:
+                sys.exit(f"{path} has other columns than this script writes; give another --out")
+        if not path.is_file() or not path.stat().st_size:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"# {machine()}\n{','.join(self.columns)}\n")
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row, at once on disk."""
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        self.rows.append({key: str(value) for key, value in row.items()})
+
+    def has(self, **key: Any) -> bool:
+        """Whether there is a row with these values."""
+        return any(all(row[k] == str(v) for k, v in key.items()) for row in self.rows)
 
 
 def print_table(rows: Iterable[Mapping[str, Any]]) -> None:

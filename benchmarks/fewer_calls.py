@@ -33,7 +33,7 @@ from deap_xai import Explainer
 from deap_xai.archive import Archive, front_quality
 from deap_xai.attribution import attribution
 from deap_xai.fitness import Evaluator
-from deap_xai.metrics import deletion_auc, insertion_auc
+from deap_xai.metrics import deletion_auc, insertion_auc, nested
 
 MODELS = ("mobilenet_v2", "squeezenet1_1")
 FILLS = ("mean", "grey")
@@ -125,6 +125,7 @@ def rival_row(
     """A rival at its end."""
     if rival == "lime":
         values = _rivals.lime(evaluator, samples=round(1000 * scale))
+        evaluator.probabilities(nested(values)[1:])  # its replay: how a ranking becomes a front
     else:
         values = _rivals.greedy(evaluator)
     calls, end = len(evaluator.archive), front_quality(evaluator.archive)

@@ -18,7 +18,8 @@ ROOT = Path(deap_xai.__file__).parent
 ROOMS = [
     "cli app",
     "batch compare report certificates",
-    "explainer listing",
+    "adapters listing",
+    "explainer",
     "together",
     "algorithms attribution",
     "toolbox surrogate",

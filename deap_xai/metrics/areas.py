@@ -1,4 +1,4 @@
-"""Scores of a finished explanation, by asking the evaluator again."""
+"""Areas under the probability as superpixels appear or vanish."""
 
 from __future__ import annotations
 

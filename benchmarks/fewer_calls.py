@@ -28,7 +28,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from deap_xai import Explainer
-from deap_xai.archive import Archive, front_quality
+from deap_xai.archive import Archive, front_quality, running_front_quality
 from deap_xai.attribution import attribution
 from deap_xai.fitness import Evaluator
 from deap_xai.metrics import deletion_auc, insertion_auc
@@ -122,24 +122,11 @@ def part(archive: Archive, n: int) -> Archive:
     return Archive(archive.masks[:n], archive.probabilities[:n])
 
 
-def qualities(archive: Archive) -> np.ndarray:
-    """Front quality after 1, 2, … model calls."""
-    n_segments = archive.masks.shape[1]
-    best, quality = np.zeros(n_segments), np.zeros(len(archive))
-    for i, (size, p) in enumerate(
-        zip(archive.masks.sum(axis=1), archive.probabilities, strict=True)
-    ):
-        if p > best[max(size, 1) - 1]:
-            best[max(size, 1) - 1 :] = np.maximum(best[max(size, 1) - 1 :], p)
-        quality[i] = best.mean()
-    return quality
-
-
 def row(
     facts: dict[str, Any], method: str, seed: int, archive: Archive, targets: dict[str, float]
 ) -> dict[str, Any]:
     """Front quality at some calls, and the calls at which the rivals' ends are reached."""
-    quality = qualities(archive)
+    quality = running_front_quality(archive)
     one: dict[str, Any] = {**facts, "method": method, "seed": seed}
     one |= {"n_segments": archive.masks.shape[1], "calls": len(archive)}
     for n in AT:

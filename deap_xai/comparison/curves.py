@@ -78,14 +78,15 @@ def anytime(trajectories: Trajectories, unit: str, seed: int = 0) -> dict[str, C
 def ecdf(trajectories: Trajectories) -> dict[str, NDArray[np.float64]]:
     """For each variant the share of targets reached after 1, 2, … model calls, (C,), 0..1.
 
-    Over all runs, with problems weighing the same. Targets are :data:`TARGETS`, between the
-    lowest value after the full view and the best that any variant's run reached on that problem.
+    Over all runs, with problems weighing the same. Targets are :data:`TARGETS`, between
+    the value after the full and the empty view, which every run asks first, and the best that any
+    variant's run reached on that problem.
     """
     problems = dict.fromkeys(p for by_problem in trajectories.values() for p in by_problem)
     shares: dict[str, list[NDArray[np.float64]]] = {variant: [] for variant in trajectories}
     for problem in problems:
         mine = {v: by[problem] for v, by in trajectories.items() if problem in by}
-        start = min(rows[:, 0].min() for rows in mine.values())
+        start = min(rows[:, :2].max(axis=1).min() for rows in mine.values())
         best = max(rows.max() for rows in mine.values())
         targets = best - (best - start) * TARGETS
         for variant, rows in mine.items():

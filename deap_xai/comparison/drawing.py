@@ -35,8 +35,10 @@ def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figu
         axes.fill_between(
             curve.calls, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0
         )
+    # Every search rises steeply at first; what tells them apart comes later.
+    axes.set_ylim(bottom=min(curve.low[len(curve.low) // 10] for curve in curves.values()))
     _finish(axes, curves, f"mean {label}")
-    axes.set_title(f"{interval}", fontsize=9, loc="left")
+    axes.set_title(interval, fontsize=9, loc="left")
     return figure
 
 
@@ -58,8 +60,7 @@ def draw_ranks(ranks: pd.Series, p_values: pd.DataFrame, label: str) -> Figure:
     """
     posthocs: Any = require("scikit_posthocs", "compare")
     names = {name: _wrapped(name) for name in ranks.index}
-    lines = sum(text.count("\n") + 1 for text in names.values())
-    figure, axes = plt.subplots(figsize=(8, 1.3 + 0.24 * lines), layout="constrained")
+    figure, axes = plt.subplots(layout="constrained")
     posthocs.critical_difference_diagram(
         ranks.rename(index=names),
         p_values.rename(index=names, columns=names),
@@ -74,12 +75,16 @@ def draw_ranks(ranks: pd.Series, p_values: pd.DataFrame, label: str) -> Figure:
     )
     axes.set_xlim(1, len(ranks))  # not only as far as the ranks reach
     axes.set_xticks(range(1, len(ranks) + 1))
-    axes.set_title(f"mean rank by {label}, 1 is best", fontsize=9, loc="left", pad=14)
+    title = f"mean rank by {label}, 1 is best; bars join what wasn't told apart"
+    axes.set_title(title, fontsize=9, loc="left", pad=14)
+    lines = max(text.count("\n") + 1 for text in names.values())
+    rows = -axes.get_ylim()[0]  # the diagram draws a label or a bar at each whole number
+    figure.set_size_inches(8, 0.9 + rows * (0.1 + 0.15 * lines))
     return figure
 
 
 def _figure(names: Mapping[str, Any]) -> tuple[Figure, Axes]:
-    height = max(3.6, 1.2 + sum(0.19 * (_wrapped(name).count("\n") + 1) for name in names))
+    height = max(3.6, 0.8 + sum(0.15 * (_wrapped(name).count("\n") + 1) + 0.06 for name in names))
     return plt.subplots(figsize=(8, height), layout="constrained")
 
 
@@ -103,4 +108,7 @@ def _styles(n: int) -> Sequence[dict[str, Any]]:
 
 
 def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, 30)) or name
+    """A name in lines that fit; a leading underscore or a dollar means nothing to matplotlib."""
+    name = name.replace(",", ", ").replace("$", r"\$")
+    text = "\n".join(textwrap.wrap(name, 32, break_on_hyphens=False)) or name
+    return f" {text}" if text.startswith("_") else text

@@ -20,8 +20,8 @@ def identity(value: Any) -> Any:
     Names and numbers stand for themselves, arrays and files for a hash of their content, torch
     modules for one of their weights. A function stands for its qualified name and a hash of its
     source, with what it closes over and what is bound to it; what it looks up elsewhere when it
-    runs (globals, other functions, data) isn't seen. Any other object stands for its class and,
-    where they can be read, its attributes.
+    runs (globals, other functions, data) isn't seen. Any other object stands for its class and
+    those of its attributes that are numbers, strings, arrays or torch modules.
 
     Examples
     --------

@@ -166,9 +166,9 @@ def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str
             "was finished is kept where a folder was named"
         ) from error
     except pickle.PicklingError as error:
+        reason = str(error.__cause__ or error).strip('"\n ').splitlines()[-1]
         raise SettingError(
-            f"a model or a variant can't be sent to another process ({error.__cause__ or error}); "
-            "run with jobs=1"
+            f"a model or a variant can't be sent to another process ({reason}); run with jobs=1"
         ) from error
 
 

@@ -97,20 +97,25 @@ def friedman(values: pd.DataFrame) -> float:
 def wilcoxon_holm(values: pd.DataFrame) -> pd.DataFrame:
     """P-values of all pairs: Wilcoxon's signed-rank test, adjusted by Holm's method.
 
-    Zero differences are split between both sides (``zsplit``), so that equal variants get 1.
-    Pairs of variants rather than mean ranks, since those depend on which other variants take part:
-    Benavoli, Corani and Mangili, "Should we really use post-hoc tests based on mean-ranks?",
-    JMLR 17(5), 2016.
+    Differences of zero are left out, as Wilcoxon did; where none is left, the variants are equal
+    and p is 1. Pairs are tested by themselves rather than by mean ranks, since those depend on
+    which other variants take part: Benavoli, Corani and Mangili, "Should we really use post-hoc
+    tests based on mean-ranks?", JMLR 17(5), 2016.
     """
-    posthocs: Any = require("scikit_posthocs", "compare")
+    multitest: Any = require("statsmodels.stats.multitest", "compare")
     names = list(values.columns)
-    long = pd.DataFrame(
-        {"value": values.to_numpy(float).T.ravel(), "variant": np.repeat(names, len(values))}
-    )
-    found: pd.DataFrame = posthocs.posthoc_wilcoxon(
-        long, val_col="value", group_col="variant", zero_method="zsplit", p_adjust="holm"
-    )
-    return found.loc[names, names]
+    raw = [_wilcoxon(values[a], values[b]) for a, b in combinations(names, 2)]
+    p_values = pd.DataFrame(1.0, index=names, columns=names)
+    adjusted = multitest.multipletests(raw, method="holm")[1]
+    for (a, b), p in zip(combinations(names, 2), adjusted, strict=True):
+        p_values.loc[a, b] = p_values.loc[b, a] = p
+    return p_values
+
+
+def _wilcoxon(first: pd.Series, second: pd.Series) -> float:
+    differences = (first - second).to_numpy(float)
+    differences = differences[differences != 0]
+    return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
 
 
 def a12(first: ArrayLike, second: ArrayLike) -> float:

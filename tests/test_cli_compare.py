@@ -106,6 +106,14 @@ def test_other_settings_in_the_same_folder_are_refused(folder):
     assert "deap-xai-compare/runs holds runs under other settings: budget was 40" in result.stderr
 
 
+def test_a_folder_that_takes_no_file_is_told_after_the_report(folder):
+    (folder / "deap-xai-compare" / "runs.csv").mkdir(parents=True)
+    result = run(*VARY)
+    assert result.exit_code == 1
+    assert "Tested over" in result.stdout
+    assert result.stderr == "Error: can't write to deap-xai-compare: Is a directory\n"
+
+
 def test_without_the_extra_one_line_names_it(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
     result = run(*VARY)

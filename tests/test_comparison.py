@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 
 import numpy as np
@@ -203,20 +204,43 @@ def test_a_damaged_file_is_run_again(compared, model, tmp_path):
 
 
 def test_a_failing_run_is_an_entry_and_no_lost_comparison(compared):
-    calls = []
+    calls = [0, -1]  # how many there were, and from where on they fail
 
     def moody(individual):
-        calls.append(1)
-        if len(calls) > 60:
+        calls[0] += 1
+        if calls[0] == calls[1]:
             raise ZeroDivisionError("out of sorts")
         return (individual,)
 
-    found = compared({**PAIR, "moody": {"operators": {"mutate": moody}}})
-    assert len(found.table) + len(found.failures) == 9
-    assert set(found.failures["variant"]) == {"moody"}
-    assert set(found.failures["error"]) == {"ZeroDivisionError: out of sorts"}
-    assert "runs failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
+    variants = {**PAIR, "moody": {"operators": {"mutate": moody}}}
+    assert len(compared(variants, seeds=1).failures) == 0
+    calls[1] = calls[0] + 1  # the first call of the next comparison
+    found = compared(variants)
+    assert found.failures.to_dict("records") == [
+        {"model": "CellModel", "image": "image", "variant": "moody", "seed": 0,
+         "error": "ZeroDivisionError: out of sorts"}
+    ]  # fmt: skip
+    assert "1 runs failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
     assert "Note: " in found.report()
+    assert repr(found) == "Comparison(3 variants, 1 problems, 8 runs)"
+    whole = found.table[found.table["seed"] > 0]
+    means = whole.groupby("variant")["front_quality"].mean()
+    summary = found.summary()
+    assert (summary["runs"] == 2).all()
+    assert summary["front_quality"].to_dict() == pytest.approx(means.to_dict())
+
+
+def test_a_process_that_dies_leaves_what_was_finished(compared, tmp_path):
+    here = os.getpid()
+
+    def deadly(individual):
+        assert os.getpid() != here
+        os._exit(1)
+
+    variants = {"flip": FLIP, "deadly": {"operators": {"mutate": deadly}}}
+    with pytest.raises(DeapXaiError, match="a process died amid its run"):
+        compared(variants, jobs=2, out=tmp_path)
+    assert len(compared(PAIR, out=tmp_path).table) == 6
 
 
 def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path):

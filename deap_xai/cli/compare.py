@@ -74,7 +74,10 @@ def compare(
         quiet=quiet,
     )  # fmt: skip
     click.echo(found.report(measure))
-    written = found.save(out, measure)
+    try:
+        written = found.save(out, measure)
+    except OSError as error:
+        raise click.ClickException(f"can't write to {out}: {error.strerror}") from error
     click.echo(f"wrote {out}: {', '.join(path.name for path in written)}", err=True)
     if len(found.failures):
         sys.exit(1)

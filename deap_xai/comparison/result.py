@@ -29,7 +29,7 @@ SHARES = (10, 25, 50)
 """Percent of the superpixels within which the best probability stands in the table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs of several variants at equal model calls, and what they show.
 
@@ -63,12 +63,18 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def summary(self, measure: str = "front_quality") -> pd.DataFrame:
-        """A row a variant, the best first: means over problems of means over seeds, mean rank."""
+        """A row a variant, the best first: means over problems of means over seeds, mean rank.
+
+        Over the problems and seeds that all variants have, where there are any.
+        """
         columns = ["front_quality", "probability", "within_25%", "size", "calls", "seconds"]
-        problems = self.table.groupby(["variant", *PROBLEM], sort=False)[columns].mean()
+        blocks = self._blocks(measure)
+        shared = self.table.set_index([*PROBLEM, "seed"]).index.isin(blocks.runs.index)
+        table = self.table[shared] if shared.any() else self.table
+        problems = table.groupby(["variant", *PROBLEM], sort=False)[columns].mean()
         means = problems.groupby(level="variant", sort=False).mean()
-        means.insert(0, "runs", self.table["variant"].value_counts())
-        means["rank"] = _ranks(self._blocks(measure).values)
+        means.insert(0, "runs", table["variant"].value_counts())
+        means["rank"] = _ranks(blocks.values)
         return means.sort_values(measure, ascending=False, kind="stable")
 
     def friedman(self, measure: str = "front_quality") -> float:
@@ -153,6 +159,11 @@ class Comparison:
         self.to_iohprofiler(folder / "ioh")
         pictures = [folder / f"{name}.png" for name in figures]
         return [*written, folder / "report.txt", *pictures, folder / "ioh"]
+
+    def __repr__(self) -> str:
+        variants, runs = self.table["variant"].nunique(), len(self.table)
+        problems = self.table.groupby(PROBLEM).ngroups
+        return f"Comparison({variants} variants, {problems} problems, {runs} runs)"
 
     def _blocks(self, measure: str) -> Blocks:
         if measure not in MEASURES:

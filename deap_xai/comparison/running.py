@@ -175,10 +175,10 @@ def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str
 def _outcome(task: _Task) -> tuple[Run, Record | str]:
     try:
         record = _search(task)
+        if task.folder is not None:
+            task.folder.write(record)
     except Exception as error:  # a user's operator may do anything, and others' runs go on
         return task.run, f"{type(error).__name__}: {error}"
-    if task.folder is not None:
-        task.folder.write(record)
     return task.run, record
 
 

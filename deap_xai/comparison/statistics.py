@@ -61,11 +61,12 @@ class Blocks(NamedTuple):
         n, k = len(self.values), self.values.shape[1]
         if self.unit == "problem":
             return f"Tested over {n} problems, each with the mean over its seeds."
-        problems = "one problem" if self.n_problems == 1 else f"{self.n_problems} problems"
-        said = f"Tested over {n} seeds on {problems}: it says nothing about other images"
-        if self.n_problems > 1:
-            said = f"Tested over {n} pairs of problem and seed on {problems}: it says nothing "
-            said += "about other images"
+        over = f"{n} pairs of problem and seed on {self.n_problems} problems"
+        if n == self.n_problems:
+            over = f"{n} problem{'s' * (n > 1)}, one seed each"
+        elif self.n_problems == 1:
+            over = f"{n} seeds on one problem"
+        said = f"Tested over {over}: it says nothing about other images"
         if not self.enough:
             least = next(m for m in range(1, 1000) if _could_show(m, k))
             return f"{said}, and {n} are too few to show anything; {least} at least are needed."

@@ -220,9 +220,9 @@ def test_a_failing_run_is_an_entry_and_no_lost_comparison(compared):
         {"model": "CellModel", "image": "image", "variant": "moody", "seed": 0,
          "error": "ZeroDivisionError: out of sorts"}
     ]  # fmt: skip
-    assert "1 runs failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
+    assert "1 run failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
     assert "Note: " in found.report()
-    assert repr(found) == "Comparison(3 variants, 1 problems, 8 runs)"
+    assert repr(found) == "Comparison(3 variants, 1 problem, 8 runs)"
     whole = found.table[found.table["seed"] > 0]
     means = whole.groupby("variant")["front_quality"].mean()
     summary = found.summary()
@@ -275,6 +275,7 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         (PAIR, {"base": {"budget": 0}}, "budget must be a number above 0"),
         (PAIR, {"seeds": 0}, "seeds must be a number above 0 or distinct seeds"),
         (PAIR, {"seeds": [1, 1]}, "seeds must be a number above 0 or distinct seeds"),
+        (PAIR, {"jobs": 0}, "jobs must be a number of processes, or -1"),
         (PAIR, {"images": []}, "no image was given"),
         (PAIR, {"models": {}}, "no model was given"),
         ({**PAIR, "x": {"operators": {"mate": "cxUniformm"}}}, {}, "variant 'x': unknown operator"),

@@ -163,7 +163,8 @@ class Comparison:
     def __repr__(self) -> str:
         variants, runs = self.table["variant"].nunique(), len(self.table)
         problems = self.table.groupby(PROBLEM).ngroups
-        return f"Comparison({variants} variants, {problems} problems, {runs} runs)"
+        counts = _counted(variants, "variant"), _counted(problems, "problem"), _counted(runs, "run")
+        return f"Comparison({', '.join(counts)})"
 
     def _blocks(self, measure: str) -> Blocks:
         if measure not in MEASURES:
@@ -187,12 +188,12 @@ def make_comparison(
     )
     notes = [*notes]
     if len(failed):
-        notes.append(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
+        notes.append(f"{_counted(len(failed), 'run')} failed; the first: {failed['error'].iloc[0]}")
     early = int((table["calls"] < design.budget).sum())
     if early:
         notes.append(
-            f"{early} runs ended before {design.budget} model calls, since their search found "
-            "nothing new to ask; their last value stands for the rest"
+            f"{_counted(early, 'run')} ended before {design.budget} model calls, since the search "
+            "found nothing new to ask; the last value stands for the rest"
         )
     if any({"fill", "segments"} & settings.keys() for settings in design.variants.values()):
         notes.append(
@@ -237,6 +238,10 @@ def _trajectory(record: Record) -> pd.DataFrame:
 def _known(archive: Archive, kept: bool) -> float:
     index = archive.find(np.full(archive.masks.shape[1], kept))
     return float("nan") if index is None else float(archive.probabilities[index])
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _ranks(values: pd.DataFrame) -> pd.Series:

@@ -107,6 +107,8 @@ def compare(
     (6, {60})
     """
     require("scikit_posthocs", "compare")
+    if jobs == 0:
+        raise SettingError("jobs must be a number of processes, or -1 for one a core; got 0")
     design = make_design(images, models, variants, base or {}, seeds)
     design.check()
     folder = None if out is None else _folder(Path(out) / "runs", design)

@@ -63,8 +63,8 @@ def main() -> None:
         for role in options.roles:
             found = joined([one(*group, algorithm, role, options) for group in groups if group])
             facts = {"algorithm": algorithm, "role": role}
-            pairs += [{**facts, **row} for row in found.pairs().to_dict("records")]
-            summary = found.summary().reset_index().drop(columns="seconds")
+            pairs += [{**facts, **row} for row in found.pairs().round(4).to_dict("records")]
+            summary = found.summary().round(4).reset_index().drop(columns="seconds")
             means += [{**facts, **row} for row in summary.to_dict("records")]
             print(f"\n{algorithm}, {role}\n{found.report()}")
             if not options.smoke:

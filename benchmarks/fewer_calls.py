@@ -30,7 +30,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from deap_xai import Explainer
-from deap_xai.archive import Archive, front_quality
+from deap_xai.archive import Archive, front_quality, running_front_quality
 from deap_xai.attribution import attribution
 from deap_xai.fitness import Evaluator
 from deap_xai.metrics import deletion_auc, insertion_auc, nested
@@ -142,7 +142,7 @@ def run_row(
 ) -> dict[str, Any]:
     """A search: front quality at some calls, and the calls until the rivals' ends."""
     archive = evaluator.archive
-    quality = qualities(archive)
+    quality = running_front_quality(archive)
     row = _blank(facts | {"n_segments": asked.n_segments})
     row |= {"calls": len(archive), "quality at end": round(quality[-1], 6)}
     for n in AT:
@@ -211,19 +211,6 @@ def summarise(rows: list[dict[str, Any]], path: Path | None) -> None:
 def part(archive: Archive, n: int) -> Archive:
     """The first n of an archive."""
     return Archive(archive.masks[:n], archive.probabilities[:n])
-
-
-def qualities(archive: Archive) -> np.ndarray:
-    """Front quality after 1, 2, … model calls."""
-    n_segments = archive.masks.shape[1]
-    best, quality = np.zeros(n_segments), np.zeros(len(archive))
-    for i, (size, p) in enumerate(
-        zip(archive.masks.sum(axis=1), archive.probabilities, strict=True)
-    ):
-        if p > best[max(size, 1) - 1]:
-            best[max(size, 1) - 1 :] = np.maximum(best[max(size, 1) - 1 :], p)
-        quality[i] = best.mean()
-    return quality
 
 
 def areas(evaluator: Evaluator, values: np.ndarray, when: str) -> dict[str, float]:

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deap_xai.backends import Backend
+    from deap_xai.comparison import compare
     from deap_xai.explainer import Explainer
     from deap_xai.explanation import Explanation
     from deap_xai.images import load_image
 
 __version__ = "0.1.0"
-__all__ = ["Backend", "Explainer", "Explanation", "load_image"]
+__all__ = ["Backend", "Explainer", "Explanation", "compare", "load_image"]
 
 _HOMES = {
     "Backend": "backends",
     "Explainer": "explainer",
     "Explanation": "explanation",
+    "compare": "comparison",
     "load_image": "images",
 }
 

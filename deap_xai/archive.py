@@ -18,6 +18,7 @@ __all__ = [
     "front_quality",
     "front_rows",
     "mask_keys",
+    "running_front_quality",
 ]
 
 
@@ -193,3 +194,20 @@ def front_quality(archive: Archive) -> float:
     0.6
     """
     return float(best_within(archive).mean())
+
+
+def running_front_quality(archive: Archive) -> NDArray[np.float64]:
+    """The front quality after 1, 2, …, N model calls: (N,), 0..1, never falling.
+
+    Examples
+    --------
+    >>> masks = np.array([[1, 1], [1, 0]], bool)
+    >>> running_front_quality(Archive(masks, np.array([0.8, 0.4], np.float32))).round(2)
+    array([0.4, 0.6])
+    """
+    n, n_segments = archive.masks.shape
+    best = np.zeros((n, n_segments + 1))
+    best[np.arange(n), archive.masks.sum(axis=1)] = archive.probabilities
+    np.maximum.accumulate(best, axis=0, out=best)
+    np.maximum.accumulate(best, axis=1, out=best)
+    return best[:, 1:].mean(axis=1)

@@ -15,6 +15,7 @@ from deap_xai.archive import (
     front_quality,
     front_rows,
     mask_keys,
+    running_front_quality,
 )
 
 
@@ -127,3 +128,13 @@ def test_of_equal_masks_the_front_takes_the_first():
     assert front_rows(masks, np.array([0.9, 0.5, 0.5, 0.5])) == [1]
     assert front_rows(masks[:1], np.array([0.9])) == []
     assert front_rows(masks[:0], np.zeros(0)) == []
+
+
+@settings(deadline=None)
+@given(archives())
+def test_running_front_quality_is_that_of_the_archive_so_far(archive):
+    expected = [
+        front_quality(Archive(archive.masks[:n], archive.probabilities[:n]))
+        for n in range(1, len(archive) + 1)
+    ]
+    assert running_front_quality(archive) == pytest.approx(expected)

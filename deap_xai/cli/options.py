@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ from deap_xai.defaults import ALGORITHM, BUDGET, ENGINES, FILL, POPULATION, PREC
 if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
 
-__all__ = ["make_explainer", "make_folder", "model_options"]
+__all__ = ["explainer_settings", "key_and_spec", "make_explainer", "make_folder", "model_options"]
 
 
-def model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options to a command; :func:`make_explainer` reads them."""
+def model_options(
+    command: Callable[..., None], leave_out: Collection[str] = ()
+) -> Callable[..., None]:
+    """Add the options, but those left out, to a command; :func:`make_explainer` reads them."""
     options = [
         click.option("--model", default="mobilenet_v2", show_default=True, metavar="NAME",
                      help="A torchvision classifier, 'demo', model.onnx or package.module:name."),
@@ -55,8 +57,11 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--batch-size", type=click.IntRange(1),
                      help="Views at once.  [default: the fastest, measured]"),
     ]  # fmt: skip
+    before = len(getattr(command, "__click_params__", []))
     for option in reversed(options):
         command = option(command)
+    found: list[click.Parameter] = command.__click_params__  # type: ignore[attr-defined]
+    found[before:] = [option for option in found[before:] if option.name not in leave_out]
     return command
 
 
@@ -66,25 +71,29 @@ def make_explainer(settings: dict[str, Any]) -> Explainer:
     from deap_xai.plotting import use_files_only
 
     use_files_only()
-    classes = settings.pop("classes")
-    operators = dict(_role(text) for text in settings.pop("operators"))
-    explainer = Explainer(
-        settings.pop("model"),
-        operators=operators,
-        objectives=settings.pop("objectives") or None,
-        class_names=classes and [line.strip() for line in classes if line.strip()],
-        **settings,
-    )
+    explainer = Explainer(settings.pop("model"), **explainer_settings(settings))
     if explainer.backend.choice:
         click.echo(explainer.backend.choice, err=True)
     return explainer
 
 
-def _role(text: str) -> tuple[str, str]:
+def explainer_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Options as settings of the Explainer."""
+    classes = settings.pop("classes")
+    return {
+        **settings,
+        "operators": dict(key_and_spec(text, "--set") for text in settings["operators"]),
+        "objectives": settings["objectives"] or None,
+        "class_names": classes and [line.strip() for line in classes if line.strip()],
+    }
+
+
+def key_and_spec(text: str, option: str) -> tuple[str, str]:
+    """Split ``ROLE=SPEC``."""
     role, equals, spec = text.partition("=")
     if not equals or not spec:
         raise click.BadParameter(
-            f"{text!r}: expected ROLE=SPEC, such as mate=cxTwoPoint", param_hint="--set"
+            f"{text!r}: expected ROLE=SPEC, such as mate=cxTwoPoint", param_hint=option
         )
     return role.strip(), spec.strip()
 

@@ -1,0 +1,223 @@
+"""What is compared: problems, variants, seeds, and the base that all variants share."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from deap_xai import __version__
+from deap_xai.algorithms import algorithms, defaults_of
+from deap_xai.backends import Backend, load_backend
+from deap_xai.comparison.identity import identity
+from deap_xai.defaults import BUDGET
+from deap_xai.errors import DeapXaiError, SettingError
+from deap_xai.explainer import Explainer
+from deap_xai.images import image_name, load_image
+from deap_xai.toolbox import DEFAULT_OPERATORS
+from deap_xai.typing import Image
+
+__all__ = ["Design", "Run", "factorial", "make_design"]
+
+SEARCH = ("segments", "fill", "algorithm", "operators", "objectives", "population")
+"""Settings of an Explainer that a variant may set."""
+
+MODEL = ("weights", "device", "transform", "size", "class_names", "batch_size")
+"""Settings that belong to the model."""
+
+
+class Run(NamedTuple):
+    """One search: the names of its model, image and variant, and its seed."""
+
+    model: str
+    image: str
+    variant: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """Everything that a comparison runs."""
+
+    images: Mapping[str, Image]
+    models: Mapping[str, Any]
+    variants: Mapping[str, Mapping[str, Any]]
+    base: Mapping[str, Any]
+    budget: int
+    seeds: Sequence[int]
+
+    def runs(self) -> list[Run]:
+        """All runs; variants innermost, so that an interrupted comparison is a fair one."""
+        names = itertools.product(self.models, self.images, self.seeds, self.variants)
+        return [Run(model, image, variant, seed) for model, image, seed, variant in names]
+
+    def model_settings(self) -> dict[str, Any]:
+        """What of the base is for the model."""
+        return {key: value for key, value in self.base.items() if key in MODEL}
+
+    def search_settings(self, variant: str) -> dict[str, Any]:
+        """The base with the variant laid over it; of operators, role by role."""
+        base = {key: value for key, value in self.base.items() if key in SEARCH}
+        given = self.variants[variant]
+        roles = {**(base.get("operators") or {}), **(given.get("operators") or {})}
+        return {**base, **given, "operators": roles, "budget": self.budget}
+
+    def identities(self) -> dict[str, Any]:
+        """What each name means, to be kept beside the runs."""
+        return {
+            "version": __version__,
+            "budget": self.budget,
+            "model settings": identity(self.model_settings()),
+            "models": {name: identity(model) for name, model in self.models.items()},
+            "images": {name: identity(image) for name, image in self.images.items()},
+            "variants": {name: identity(self.search_settings(name)) for name in self.variants},
+        }
+
+    def check(self) -> None:
+        """Load every model once and set up every variant, so that mistakes show now."""
+        image = next(iter(self.images.values()))
+        backends = [load_backend(m, **self.model_settings()) for m in self.models.values()]
+        for name in self.variants:
+            self._set_up(name, backends[0], image)
+
+    def _set_up(self, variant: str, backend: Backend, image: Image) -> None:
+        try:
+            Explainer(backend, **self.search_settings(variant)).toolbox(image)
+        except DeapXaiError as error:
+            raise SettingError(f"variant {variant!r}: {error}") from error
+
+
+def make_design(
+    images: Any,
+    models: Any,
+    variants: Mapping[str, Mapping[str, Any]],
+    base: Mapping[str, Any],
+    seeds: int | Sequence[int],
+) -> Design:
+    """A design from what the user gave, with a name for everything.
+
+    Raises
+    ------
+    SettingError
+        If something is missing, or a setting isn't one that may vary.
+    """
+    if not isinstance(variants, Mapping) or len(variants) < 2:
+        raise SettingError(
+            "variants must map two names at least to settings, such as "
+            "{'uniform': {'operators': {'mate': 'cxUniform'}}, …}"
+        )
+    for name, settings in variants.items():
+        _check_names(f"variant {name!r}", settings, SEARCH)
+    _check_names("base", base, (*SEARCH, *MODEL, "budget"))
+    if isinstance(seeds, int):
+        seeds = range(seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SettingError(f"seeds must be a number above 0 or distinct seeds; got {seeds!r}")
+    named = _named(images, image_name, "image")
+    return Design(
+        images={name: load_image(image) for name, image in named.items()},
+        models=_named(models, _model_name, "model"),
+        variants=dict(variants),
+        base=dict(base),
+        budget=BUDGET if base.get("budget") is None else base["budget"],
+        seeds=[int(seed) for seed in seeds],
+    )
+
+
+def factorial(levels: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
+    """Every combination of the levels given, as variants with names.
+
+    Parameters
+    ----------
+    levels
+        What varies and its levels: a setting of the Explainer (``segments``, ``fill``,
+        ``algorithm``, ``objectives``, ``population``) or the role of an operator (``mate``,
+        ``mutate``, ``select``, ``bits``, …).
+
+    Raises
+    ------
+    SettingError
+        If something is neither, or two levels have the same name.
+
+    Examples
+    --------
+    >>> for name, settings in factorial({"mate": ["cxUniform", "cxRegion"]}).items():
+    ...     print(name, settings)
+    cxUniform {'operators': {'mate': 'cxUniform'}}
+    cxRegion {'operators': {'mate': 'cxRegion'}}
+    >>> list(factorial({"population": [20, 40], "mutate": ["mutStep", "mutFlipBit:indpb=0.1"]}))
+    ['population=20 + mutStep', 'population=20 + mutFlipBit:indpb=0.1',
+     'population=40 + mutStep', 'population=40 + mutFlipBit:indpb=0.1']
+    """
+    known = {*SEARCH, *_roles()} - {"operators"}
+    for key in levels:
+        if key not in known:
+            raise SettingError(_unknown(key, sorted(known)))
+    options = [[(key, level) for level in found] for key, found in levels.items()]
+    variants: dict[str, dict[str, Any]] = {}
+    for chosen in itertools.product(*options):
+        name = " + ".join(_label(key, level) for key, level in chosen)
+        if name in variants:
+            raise SettingError(f"two variants would be called {name!r}; give each level once")
+        variants[name] = {key: level for key, level in chosen if key in SEARCH}
+        roles = {key: level for key, level in chosen if key not in SEARCH}
+        if roles:
+            variants[name]["operators"] = roles
+    return variants
+
+
+def _roles() -> set[str]:
+    """Every role of an operator that a toolbox or an algorithm of ours asks for."""
+    named = [defaults_of(algorithms.get(name)).operators for name in algorithms.names()]
+    return {*DEFAULT_OPERATORS, *itertools.chain(*named)}
+
+
+def _label(key: str, level: Any) -> str:
+    if isinstance(level, str):
+        return level
+    if callable(level):
+        return str(getattr(level, "__name__", type(level).__name__))
+    return f"{key}={level}"
+
+
+def _check_names(what: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    reasons = {
+        "seed": "seeds are given to compare itself",
+        "seconds": "runs are compared at equal model calls: give a budget in base",
+        "patience": "runs are compared at equal model calls: give a budget in base",
+        "budget": "all variants have the same budget: give it in base",
+    }
+    for key in settings:
+        if key not in known:
+            raise SettingError(f"{what}: {reasons.get(key) or _unknown(key, list(known))}")
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=2)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    return f"nothing called {key!r} can be set here{hint} known: {', '.join(known)}"
+
+
+def _named(given: Any, name_of: Any, what: str) -> dict[str, Any]:
+    """Things by name: as given, or named by what they are; the second frog becomes frog-2."""
+    if isinstance(given, Mapping):
+        found = {str(name): thing for name, thing in given.items()}
+    else:
+        found = {}
+        for thing in given if isinstance(given, (list, tuple, Iterator)) else [given]:
+            stem = name_of(thing)
+            free = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
+            found[next(name for name in free if name not in found)] = thing
+    if not found:
+        raise SettingError(f"no {what} was given; expected at least one")
+    return found
+
+
+def _model_name(model: Any) -> str:
+    if isinstance(model, str):
+        return model
+    if isinstance(model, Backend):
+        return model.name
+    return str(getattr(model, "__name__", type(model).__name__))

@@ -1,0 +1,111 @@
+"""Whether a setting is still what it was: a plain value that two runs can compare."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["differences", "identity"]
+
+
+def identity(value: Any) -> Any:
+    """A value that JSON knows and that changes when the setting does.
+
+    Names and numbers stand for themselves, arrays and files for a hash of their content, torch
+    modules for one of their weights. A function stands for its qualified name and a hash of its
+    source, with what it closes over and what is bound to it; what it looks up elsewhere when it
+    runs (globals, other functions, data) isn't seen. Any other object stands for its class and
+    those of its attributes that are numbers, strings, arrays or torch modules.
+
+    Examples
+    --------
+    >>> identity({"fill": "mean", "population": 40})
+    {'fill': 'mean', 'population': 40}
+    >>> identity(lambda: 1) == identity(lambda: 2)
+    False
+    """
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): identity(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [identity(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        facts = f"{value.dtype} {value.shape} "
+        return f"array {facts}{_hash(facts.encode() + value.tobytes())}"
+    if isinstance(value, Path):
+        return f"{value} {_hash(value.read_bytes()) if value.is_file() else 'absent'}"
+    if isinstance(value, functools.partial):
+        return [identity(value.func), identity(value.args), identity(value.keywords)]
+    if inspect.isroutine(value):
+        return _of_function(value)
+    return _of_object(value)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Where two identities differ, as ``place: old, now new``.
+
+    Examples
+    --------
+    >>> list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}))
+    ['a.b was 1, is now 3']
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{path} was {old!r:.80}, is now {new!r:.80}"
+
+
+def _of_function(function: Any) -> Any:
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    name = f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', '')}"
+    try:
+        text = inspect.getsource(plain)
+    except (OSError, TypeError):  # built in, or typed where no file holds it
+        text = ""
+    if not text or "<lambda>" in name:  # two lambdas can share a line
+        text += _bytecode(getattr(plain, "__code__", None))
+    closed = [cell.cell_contents for cell in getattr(plain, "__closure__", None) or ()]
+    facts = [f"{name} {_hash(text.encode())}"]
+    if closed or getattr(plain, "__defaults__", None):
+        facts += [identity(closed), identity(getattr(plain, "__defaults__", None))]
+    owner = getattr(function, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner):
+        facts.append(identity(owner))
+    return facts[0] if len(facts) == 1 else facts
+
+
+def _bytecode(code: Any) -> str:
+    if not inspect.iscode(code):
+        return repr(code)
+    constants = "".join(map(_bytecode, code.co_consts))
+    return f"{code.co_code!r}{constants}{code.co_names}"
+
+
+def _of_object(value: Any) -> Any:
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if callable(weights := getattr(value, "state_dict", None)):
+        digest = hashlib.sha256()
+        for key, tensor in weights().items():
+            digest.update(key.encode())
+            digest.update(np.asarray(tensor.detach().cpu()).tobytes())
+        return f"{name} {digest.hexdigest()[:16]}"
+    simple = {
+        key: identity(inner)
+        for key, inner in sorted(getattr(value, "__dict__", {}).items())
+        if isinstance(inner, (str, bool, int, float, np.ndarray)) or hasattr(inner, "state_dict")
+    }
+    return {"class": name, **simple} if simple else name
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,228 @@
+"""Run every variant on every problem, in as many processes as are given."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from deap_xai.backends import Backend, load_backend
+from deap_xai.comparison.design import Design, Run, make_design
+from deap_xai.comparison.records import Record, RunFolder
+from deap_xai.comparison.result import Comparison, make_comparison
+from deap_xai.errors import DeapXaiError, SettingError, require
+from deap_xai.explainer import Explainer
+from deap_xai.typing import Image
+
+__all__ = ["compare"]
+
+
+def compare(
+    images: Any,
+    models: Any,
+    variants: Mapping[str, Mapping[str, Any]],
+    *,
+    base: Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] = 10,
+    out: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    quiet: bool = False,
+) -> Comparison:
+    """Compare variants of the search at equal model calls and paired seeds.
+
+    Every variant runs on every problem, a model's answer on an image, once with each seed. A run is
+    :meth:`Explainer.search <deap_xai.Explainer.search>` alone, which spends the whole budget on
+    the search; the class explained is the one most probable on the full view. Variants that set
+    ``fill`` or ``segments`` ask about other pictures: their numbers can be put side by side, but
+    aren't alike.
+
+    Parameters
+    ----------
+    images
+        One image or several, each as :func:`~deap_xai.images.load_image` takes it, or a mapping
+        from names to images.
+    models
+        One model or several, each as :class:`~deap_xai.Explainer` takes it, or a mapping from
+        names to models.
+    variants
+        A name and settings of the Explainer for each variant: ``segments``, ``fill``,
+        ``algorithm``, ``operators``, ``objectives``, ``population``. Any Python function can
+        stand where the Explainer takes one. :func:`~deap_xai.comparison.factorial` makes all
+        combinations of some levels.
+    base
+        Settings that all variants share: these, ``budget`` (model calls of a run), and the
+        model's ``weights``, ``device``, ``transform``, ``size``, ``class_names``, ``batch_size``.
+    seeds
+        How many, or which.
+    out
+        A folder for finished runs and results. Each run is a file there, so that a comparison
+        that was interrupted goes on, and one with more seeds, images or variants runs only what is
+        missing. Whether a setting is still the same is told as
+        :func:`~deap_xai.comparison.identity.identity` describes.
+    jobs
+        Processes, each with one thread; -1 takes one a core. The results don't depend on it.
+    quiet
+        No progress bar. There is none either where the error stream isn't a terminal.
+
+    Returns
+    -------
+    The comparison. Where a run failed, its error stands in ``failures``; after Ctrl-C it holds
+    what was finished, with a note.
+
+    Raises
+    ------
+    SettingError
+        If a setting makes no sense, or the folder holds runs under other settings.
+    MissingExtraError
+        If the extra ``compare`` isn't installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def brightness(views):
+    ...     bright = views.mean(axis=(1, 2, 3)) / 255
+    ...     return np.stack([bright, 1 - bright], axis=1)
+    >>> def idle(individual):
+    ...     return (individual,)
+    >>> found = compare(
+    ...     np.full((40, 40, 3), 200, np.uint8),
+    ...     brightness,
+    ...     {"flip": {"operators": {"mutate": "mutFlipBit"}},
+    ...      "idle": {"operators": {"mutate": idle}}},
+    ...     base={"segments": "grid:n_segments=16", "fill": "black", "algorithm": "eaElitist",
+    ...           "budget": 60},
+    ...     seeds=3,
+    ... )
+    >>> len(found.table), set(found.table["calls"])
+    (6, {60})
+    """
+    require("scikit_posthocs", "compare")
+    if jobs == 0:
+        raise SettingError("jobs must be a number of processes, or -1 for one a core; got 0")
+    design = make_design(images, models, variants, base or {}, seeds)
+    design.check()
+    folder = None if out is None else _folder(Path(out) / "runs", design)
+    runs = design.runs()
+    kept = [] if folder is None else [folder.read(run) for run in runs]
+    records = {record.run: record for record in kept if record is not None}
+    tasks = [_task(design, run, folder) for run in runs if run not in records]
+    failures: dict[Run, str] = {}
+    notes = []
+    progress = {"desc": "runs", "unit": "run", "disable": quiet or None}
+    with tqdm(total=len(runs), initial=len(records), **progress) as bar:
+        try:
+            for run, outcome in _outcomes(tasks, jobs):
+                if isinstance(outcome, str):
+                    failures[run] = outcome
+                else:
+                    records[run] = outcome
+                bar.update()
+        except KeyboardInterrupt:
+            if not records:
+                raise
+            notes.append(f"interrupted after {len(records)} of {len(runs)} runs")
+        finally:
+            _named_backend.cache_clear()
+    if not records:
+        raise DeapXaiError(f"every run failed; the first: {next(iter(failures.values()))}")
+    ordered = [records[run] for run in runs if run in records]
+    return make_comparison(design, ordered, failures, notes)
+
+
+class _Task(NamedTuple):
+    """All that another process needs for a run."""
+
+    run: Run
+    model: Any
+    model_settings: dict[str, Any]
+    settings: dict[str, Any]
+    image: Image
+    folder: RunFolder | None
+
+
+def _task(design: Design, run: Run, folder: RunFolder | None) -> _Task:
+    settings = {**design.search_settings(run.variant), "seed": run.seed}
+    model, image = design.models[run.model], design.images[run.image]
+    return _Task(run, model, design.model_settings(), settings, image, folder)
+
+
+def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str]]:
+    """Each run's record, or what went wrong, as they are finished."""
+    try:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+            yield from pool(delayed(_outcome)(task) for task in tasks)
+    except BrokenProcessPool as error:
+        raise DeapXaiError(
+            f"a process died amid its run ({error}); often memory ran out: give fewer jobs. What "
+            "was finished is kept where a folder was named"
+        ) from error
+    except pickle.PicklingError as error:
+        reason = str(error.__cause__ or error).strip('"\n ').splitlines()[-1]
+        raise SettingError(
+            f"a model or a variant can't be sent to another process ({reason}); run with jobs=1"
+        ) from error
+
+
+def _outcome(task: _Task) -> tuple[Run, Record | str]:
+    try:
+        record = _search(task)
+        if task.folder is not None:
+            task.folder.write(record)
+    except Exception as error:  # a user's operator may do anything, and others' runs go on
+        return task.run, f"{type(error).__name__}: {error}"
+    return task.run, record
+
+
+def _search(task: _Task) -> Record:
+    start = time.perf_counter()
+    explainer = Explainer(_backend(task.model, task.model_settings), **task.settings)
+    with _one_thread():
+        evaluator = explainer.evaluator(task.image)
+        explainer.search(evaluator)
+    seconds = time.perf_counter() - start
+    return Record(task.run, evaluator.archive, evaluator.target, seconds)
+
+
+def _backend(model: Any, settings: dict[str, Any]) -> Backend:
+    if not isinstance(model, str):
+        return load_backend(model, **settings)
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return _named_backend(model, tuple(plain.items()))
+
+
+@lru_cache(maxsize=4)  # loading takes longer than many a run
+def _named_backend(name: str, settings: tuple[tuple[str, Any], ...]) -> Backend:
+    return load_backend(name, **dict(settings))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread within, so that a run gives the same in any process."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _folder(path: Path, design: Design) -> RunFolder:
+    try:
+        return RunFolder(path, design)
+    except OSError as error:
+        raise SettingError(f"can't write to {path}: {error.strerror}") from error

@@ -1,0 +1,396 @@
+"""Comparing variants: what runs, what is kept, what goes on, what fails and how that is told."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CELL, SIDE, CellModel
+
+import deap_xai as dx
+from deap_xai.comparison import factorial
+from deap_xai.comparison.identity import differences, identity
+from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
+
+pytest.importorskip("scikit_posthocs", reason="needs the extra compare")
+
+FLIP = {"operators": {"mutate": "mutFlipBit"}}
+STEP = {"operators": {"mutate": "mutStep"}}
+PAIR = {"flip": FLIP, "step": STEP}
+RUN = ["model", "image", "variant", "seed"]
+
+
+def idle(individual):
+    """A mutation that is switched off."""
+    return (individual,)
+
+
+@pytest.fixture
+def base(segments):
+    return {"segments": segments, "fill": "black", "algorithm": "eaElitist", "budget": 50,
+            "population": 8}  # fmt: skip
+
+
+@pytest.fixture
+def compared(base, image, model):
+    """Compare two variants on the cells, or what is given instead."""
+
+    def run(variants=PAIR, images=image, models=model, seeds=3, **settings):
+        given = {**base, **settings.pop("base", {})}
+        return dx.compare(images, models, variants, base=given, seeds=seeds, **settings)
+
+    return run
+
+
+def without_seconds(frame):
+    return frame.drop(columns="seconds")
+
+
+def test_a_row_a_run_at_equal_calls_and_paired_seeds(compared, image, model):
+    other = image[::-1].copy()
+    found = compared(images={"frog": image, "toad": other}, seeds=[4, 7])
+    table = found.table
+    expected = [
+        ("CellModel", name, variant, seed)
+        for name in ("frog", "toad")
+        for seed in (4, 7)
+        for variant in ("flip", "step")
+    ]
+    assert list(table[RUN].itertuples(index=False, name=None)) == expected
+    assert set(table["calls"]) == {50}
+    assert model.images == 8 * 50 + 2  # and one call to set up each variant
+    assert (table["target"] == 1).all()
+    assert table["full"].to_numpy() == pytest.approx(0.05 + 0.9 * 0.6)
+    assert table["empty"].to_numpy() == pytest.approx(0.05)
+    assert (table["probability"] <= 0.95 + 1e-6).all()
+    assert table["size"].tolist() == [mask.count("1") for mask in table["mask"]]
+    ends = found.trajectories.groupby(RUN, sort=False).last().reset_index()
+    assert ends["calls"].tolist() == table["calls"].tolist()
+    assert ends["front_quality"].to_numpy() == pytest.approx(table["front_quality"].to_numpy())
+    assert ends["probability"].to_numpy() == pytest.approx(table["probability"].to_numpy())
+    starts = {
+        (row[1], row[3], row[2]): part["front_quality"].to_numpy()[:10]
+        for row, part in found.trajectories.groupby(RUN)
+    }
+    for name in ("frog", "toad"):  # the same first population, after the full and the empty view
+        for seed in (4, 7):
+            assert (starts[name, seed, "flip"] == starts[name, seed, "step"]).all()
+        assert (starts[name, 4, "flip"] != starts[name, 7, "flip"]).any()
+
+
+def test_a_run_is_what_the_explainer_searches(compared, base, image, model):
+    table = compared(seeds=1).table
+    explainer = dx.Explainer(model, **base, **STEP, seed=0)
+    evaluator = explainer.evaluator(image)
+    explainer.search(evaluator)
+    row = table[table["variant"] == "step"].iloc[0]
+    assert row["probability"] == pytest.approx(evaluator.archive.probabilities.max())
+    within = [
+        max(
+            p
+            for mask, p in zip(
+                evaluator.archive.masks, evaluator.archive.probabilities, strict=True
+            )
+            if mask.sum() <= k
+        )
+        for k in range(1, 17)
+    ]
+    assert row["front_quality"] == pytest.approx(np.mean(within))
+    shares = [row["within_10%"], row["within_25%"], row["within_50%"]]
+    assert shares == pytest.approx([within[0], within[3], within[7]])
+
+
+def test_two_names_for_the_same_come_out_alike_and_a_crippled_one_as_worse(compared):
+    variants = {"flip": FLIP, "same": dict(FLIP), "idle": {"operators": {"mutate": idle}}}
+    found = compared(variants, seeds=8, base={"budget": 80, "population": 10})
+    pairs = found.pairs().set_index(["first", "second"])
+    alike = pairs.loc["flip", "same"]
+    assert (alike["difference"], alike["a12"], alike["p"]) == (0, 0.5, 1)
+    assert alike["sentence"].startswith("No difference was shown between flip and same: ")
+    for good in ("flip", "same"):
+        worse = pairs.loc[good, "idle"]
+        assert worse["shown"]
+        assert worse["difference"] > 0.05
+        assert worse["sentence"].startswith(f"{good} is better than idle: front quality +")
+    assert found.friedman() < 0.05
+    assert "8 runs ended before 80 model calls" in found.notes[0]
+    assert found.summary()["rank"].to_dict() == {"flip": 1.5, "same": 1.5, "idle": 3}
+
+
+def test_one_process_gives_what_two_give(compared, image):
+    step = 2
+
+    def mine(individual):  # a function that no module holds
+        for index in range(0, len(individual), step):
+            individual[index] = 1 - individual[index]
+        return (individual,)
+
+    variants = {**PAIR, "mine": {"operators": {"mutate": mine}}}
+    one, two = (compared(variants, seeds=2, jobs=jobs) for jobs in (1, 2))
+    pd.testing.assert_frame_equal(without_seconds(one.table), without_seconds(two.table))
+    pd.testing.assert_frame_equal(one.trajectories, two.trajectories)
+
+
+def test_what_cant_travel_to_another_process_is_told(compared, image):
+    model = CellModel()
+    model.tie = (_ for _ in ())  # generators can't be pickled
+    with pytest.raises(SettingError, match=r"another process .TypeError: cannot pickle"):
+        compared(models=model, jobs=2)
+
+
+def test_more_seeds_run_only_what_is_missing(compared, model, tmp_path):
+    first = compared(seeds=2, out=tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+    before = model.images
+    second = compared(seeds=3, out=tmp_path)
+    assert model.images - before == 2 * 50 + 2
+    kept = second.table[second.table["seed"] < 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, first.table)
+    fresh = compared(seeds=3)
+    pd.testing.assert_frame_equal(without_seconds(second.table), without_seconds(fresh.table))
+    pd.testing.assert_frame_equal(second.trajectories, fresh.trajectories)
+
+
+class Interrupted(CellModel):
+    """Ctrl-C comes after so many images."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = [after]
+
+    def __call__(self, images):
+        if self.images > self.after[0]:
+            raise KeyboardInterrupt
+        return super().__call__(images)
+
+
+def test_an_interrupted_comparison_goes_on(compared, tmp_path):
+    model = Interrupted(130)
+    part = compared(models=model, out=tmp_path)
+    assert part.notes == ("interrupted after 2 of 6 runs",)
+    assert part.table["variant"].tolist() == ["flip", "step"]
+    before, model.after = model.images, [10_000]
+    whole = compared(models=model, out=tmp_path)
+    assert len(whole.table) == 6
+    assert model.images - before == 4 * 50 + 2
+    with pytest.raises(KeyboardInterrupt):  # nothing to give back yet
+        compared(models=Interrupted(20))
+
+
+def test_other_settings_are_refused_where_runs_are_kept(compared, image, tmp_path):
+    compared(seeds=1, out=tmp_path)
+    with pytest.raises(SettingError, match="budget was 50, is now 40; name another folder"):
+        compared(seeds=1, out=tmp_path, base={"budget": 40})
+    with pytest.raises(SettingError, match=r"variant step.operators.mutate was 'mutStep', is now"):
+        compared({**PAIR, "step": {"operators": {"mutate": idle}}}, seeds=1, out=tmp_path)
+    with pytest.raises(SettingError, match="image image was 'array uint8"):
+        compared(seeds=1, out=tmp_path, images=image // 2)
+    more = compared({**PAIR, "idle": {"operators": {"mutate": idle}}}, seeds=1, out=tmp_path)
+    assert len(more.table) == 3
+
+
+def test_a_damaged_file_is_run_again(compared, model, tmp_path):
+    first = compared(seeds=1, out=tmp_path)
+    path = sorted((tmp_path / "runs").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:100])
+    before = model.images
+    second = compared(seeds=1, out=tmp_path)
+    assert model.images - before == 50 + 2
+    pd.testing.assert_frame_equal(without_seconds(first.table), without_seconds(second.table))
+
+
+def test_a_failing_run_is_an_entry_and_no_lost_comparison(compared):
+    calls = [0, -1]  # how many there were, and from where on they fail
+
+    def moody(individual):
+        calls[0] += 1
+        if calls[0] == calls[1]:
+            raise ZeroDivisionError("out of sorts")
+        return (individual,)
+
+    variants = {**PAIR, "moody": {"operators": {"mutate": moody}}}
+    assert len(compared(variants, seeds=1).failures) == 0
+    calls[1] = calls[0] + 1  # the first call of the next comparison
+    found = compared(variants)
+    assert found.failures.to_dict("records") == [
+        {"model": "CellModel", "image": "image", "variant": "moody", "seed": 0,
+         "error": "ZeroDivisionError: out of sorts"}
+    ]  # fmt: skip
+    assert "1 run failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
+    assert "Note: " in found.report()
+    assert repr(found) == "Comparison(3 variants, 1 problem, 8 runs)"
+    whole = found.table[found.table["seed"] > 0]
+    means = whole.groupby("variant")["front_quality"].mean()
+    summary = found.summary()
+    assert (summary["runs"] == 2).all()
+    assert summary["front_quality"].to_dict() == pytest.approx(means.to_dict())
+
+
+def test_a_process_that_dies_leaves_what_was_finished(compared, tmp_path):
+    here = os.getpid()
+
+    def deadly(individual):
+        assert os.getpid() != here
+        os._exit(1)
+
+    variants = {"flip": FLIP, "deadly": {"operators": {"mutate": deadly}}}
+    with pytest.raises(DeapXaiError, match="a process died amid its run"):
+        compared(variants, jobs=2, out=tmp_path)
+    assert len(compared(PAIR, out=tmp_path).table) == 6
+
+
+def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path):
+    def broken(individual):
+        raise RuntimeError("broken")
+
+    variants = {**PAIR, "broken": {"operators": {"mutate": broken}}}
+    found = compared(variants)
+    assert list(found.pairs()["sentence"].str.contains("broken")) == [False]
+    assert (tmp_path / "failures.csv") in found.save(tmp_path)
+    alone = compared({"flip": FLIP, "broken": variants["broken"]})
+    assert "No problem and seed was run by two variants: nothing to compare." in alone.report()
+    with pytest.raises(SettingError, match="nothing to rank"):
+        alone.plot_ranks()
+    names = {path.name for path in alone.save(tmp_path / "alone")}
+    assert "ranks.png" not in names
+    assert "pairs.csv" not in names
+    assert "anytime.png" in names
+    with pytest.raises(DeapXaiError, match="every run failed; the first: RuntimeError: broken"):
+        compared({"one": variants["broken"], "two": variants["broken"]})
+
+
+@pytest.mark.parametrize(
+    ("variants", "settings", "message"),
+    [
+        ({"flip": FLIP}, {}, "variants must map two names at least"),
+        ([FLIP, STEP], {}, "variants must map two names at least"),
+        ({**PAIR, "x": {"fil": "mean"}}, {}, "variant 'x': .*'fil'.*did you mean 'fill'"),
+        ({**PAIR, "x": {"budget": 3}}, {}, "variant 'x': all variants have the same budget"),
+        ({**PAIR, "x": {"seed": 3}}, {}, "variant 'x': seeds are given to compare itself"),
+        (PAIR, {"base": {"seconds": 3}}, "base: runs are compared at equal model calls"),
+        (PAIR, {"base": {"budget": 0}}, "budget must be a number above 0"),
+        (PAIR, {"seeds": 0}, "seeds must be a number above 0 or distinct seeds"),
+        (PAIR, {"seeds": [1, 1]}, "seeds must be a number above 0 or distinct seeds"),
+        (PAIR, {"jobs": 0}, "jobs must be a number of processes, or -1"),
+        (PAIR, {"images": []}, "no image was given"),
+        (PAIR, {"models": {}}, "no model was given"),
+        ({**PAIR, "x": {"operators": {"mate": "cxUniformm"}}}, {}, "variant 'x': unknown operator"),
+        ({**PAIR, "x": {"operators": {"mate": idle}}}, {}, "variant 'x': mate operator 'idle'"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(compared, model, variants, settings, message):
+    with pytest.raises(SettingError, match=message):
+        compared(variants, **settings)
+    assert model.images <= 3  # one to set up each variant
+
+
+def test_mistakes_with_images_folders_and_measures(compared, tmp_path):
+    with pytest.raises(ImageError, match="no_such"):
+        compared(images=["no_such.png"])
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingError, match=r"can't write to .*file"):
+        compared(out=tmp_path / "file")
+    with pytest.raises(SettingError, match="measure must be one of front_quality, probability"):
+        compared(seeds=1).pairs("size")
+
+
+def test_without_the_extra_the_error_names_it(compared, monkeypatch, model):
+    monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "deap-xai\[compare\]"'):
+        compared()
+    assert model.images == 0
+
+
+def test_names_of_problems(compared, image):
+    class Twin(CellModel):
+        pass
+
+    found = compared(images=[image, image[::-1].copy()], models=(CellModel(), CellModel(), Twin()),
+                     seeds=1)  # fmt: skip
+    assert list(dict.fromkeys(found.table["image"])) == ["image", "image-2"]
+    assert list(dict.fromkeys(found.table["model"])) == ["CellModel", "CellModel-2", "Twin"]
+
+
+def test_a_named_model_is_loaded_once(compared, image, monkeypatch):
+    from deap_xai.backends import FunctionBackend, backends
+
+    loaded = []
+
+    def cells(*, batch_size: int = 32, device=None):
+        loaded.append(device)
+        return FunctionBackend(CellModel(), batch_size=batch_size)
+
+    monkeypatch.setitem(backends._functions, "cells", cells)
+    found = compared(models="cells", base={"device": "cpu"})
+    assert loaded == ["cpu", "cpu"]  # to look whether it can be, and for the runs
+    assert set(found.table["model"]) == {"cells"}
+
+
+def test_fills_as_variants_carry_a_note(compared):
+    found = compared({"mean": {"fill": "mean"}, "black": {"fill": "black"}}, seeds=1)
+    assert any(note.startswith("fill or segments vary") for note in found.notes)
+
+
+def test_a_variant_lies_over_the_base_role_by_role(compared):
+    shared = {"operators": {"mate": "cxRegion", "mutate": "mutSwap"}}
+    found = compared(seeds=1, base=shared)
+    meant = found.settings["variants"]["step"]["operators"]
+    assert meant == {"mate": "cxRegion", "mutate": "mutStep"}
+
+
+def test_factorial_says_what_it_doesnt_know():
+    with pytest.raises(SettingError, match=r"'mutat'.*did you mean 'mutate'"):
+        factorial({"mutat": ["mutFlipBit"]})
+    with pytest.raises(SettingError, match="two variants would be called 'mutStep'"):
+        factorial({"mutate": ["mutStep", "mutStep"]})
+    assert list(factorial({"mutate": [idle], "objectives": [("probability", "size")]})) == [
+        "idle + objectives=('probability', 'size')"
+    ]
+
+
+def test_identity_changes_with_what_a_setting_does(tmp_path):
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"1")
+    before = identity(weights)
+    weights.write_bytes(b"2")
+    assert identity(weights) != before
+    assert identity(tmp_path / "none").endswith("absent")
+    assert identity(np.zeros(2)) != identity(np.ones(2))
+    assert identity(np.float32(2)) == 2
+    assert identity(functools.partial(idle, 1)) != identity(functools.partial(idle, 2))
+
+    def made(n):
+        return lambda individual: n
+
+    assert identity(made(1)) == identity(made(1)) != identity(made(2))
+    assert identity(CellModel().__call__) == identity(CellModel().__call__)
+    assert identity(len) == identity(len) != identity(max)
+    assert identity(eval("lambda: [i for i in ()]")) == identity(eval("lambda: [i for i in ()]"))
+    assert identity(object()) == "builtins.object"
+    model = CellModel()
+    model.side = 1
+    assert identity(model)["side"] == 1
+    assert list(differences([1], [2])) == [" was [1], is now [2]"]
+
+
+def test_identity_of_a_network_is_that_of_its_weights():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert identity(one) == identity(one) != identity(other)
+
+
+def test_a_picture_is_named_by_its_file(compared, image, tmp_path):
+    from PIL import Image as PILImage
+
+    paths = [tmp_path / "frog.png", tmp_path / "b" / "frog.png"]
+    paths[1].parent.mkdir()
+    for path in paths:
+        PILImage.fromarray(image).save(path)
+    found = compared(images=paths, seeds=1)
+    assert list(dict.fromkeys(found.table["image"])) == ["frog", "frog-2"]
+    assert image.shape == (SIDE * CELL, SIDE * CELL, 3)

@@ -1,0 +1,180 @@
+"""What a comparison writes: tables, pictures, and runs that other programs read."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CellModel
+from matplotlib import pyplot as plt
+from PIL import Image as PILImage
+
+import deap_xai as dx
+from deap_xai.comparison import Comparison, factorial
+
+pytest.importorskip("scikit_posthocs", reason="needs the extra compare")
+
+LONG = "_a very long name of a variant, with $ and commas,and no end: eaElitist:cxpb=0.5,mutpb=0.3"
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    """Three variants on two problems of different size, with three seeds."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(150, 256, (24, 24, 3)).astype(np.uint8)
+    variants = factorial({"mutate": ["mutFlipBit", "mutStep"]})
+    variants[LONG] = {"algorithm": "eaRandom", "segments": "grid:n_segments=9"}
+    base = {"fill": "black", "algorithm": "eaElitist", "segments": "grid:n_segments=16"}
+    base |= {"budget": 40, "population": 8}
+    images = {"frog": image, "toad": image[::-1].copy()}
+    return dx.compare(images, CellModel(), variants, base=base, seeds=3)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def test_tables_are_read_back_as_they_were(found, tmp_path):
+    written = found.save(tmp_path / "new")
+    assert [path.name for path in written] == [
+        "runs.parquet", "runs.csv", "trajectories.parquet", "trajectories.csv", "pairs.parquet",
+        "pairs.csv", "report.txt", "anytime.png", "ecdf.png", "ranks.png", "ioh",
+    ]  # fmt: skip
+    assert all(path.exists() for path in written)
+    folder = tmp_path / "new"
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "runs.parquet"), found.table)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "trajectories.parquet"), found.trajectories
+    )
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "pairs.parquet"), found.pairs())
+    table = pd.read_csv(folder / "runs.csv", dtype={"mask": str})
+    pd.testing.assert_frame_equal(table, found.table)
+    assert (folder / "report.txt").read_text(encoding="utf-8") == found.report() + "\n"
+    for name in ("anytime", "ecdf", "ranks"):
+        with PILImage.open(folder / f"{name}.png") as picture:
+            assert picture.size[0] > 1000
+
+
+def test_the_report_says_what_was_tested(found):
+    text = found.report("probability")
+    assert "All variants together" in text
+    assert text.count("best probability +") == 3
+    assert "Tested over 6 pairs of problem and seed on 2 problems" in text
+    assert "Note: fill or segments vary" in text
+
+
+def test_anytime_and_ecdf_show_every_variant(found):
+    for figure in (found.plot_anytime(), found.plot_ecdf("probability")):
+        axes = figure.axes[0]
+        names = [" ".join(text.get_text().split()) for text in axes.get_legend().get_texts()]
+        assert names[:2] == ["mutFlipBit", "mutStep"]
+        assert names[2].startswith("_a very long name of a variant, with \\$ and")
+        assert len(axes.lines) == 3
+        ends = found.table.groupby("variant", sort=False)["front_quality"].mean()
+        if figure.axes[0].get_ylabel() == "mean front quality":
+            drawn = [line.get_ydata()[-1] for line in axes.lines]
+            assert drawn == pytest.approx(ends.tolist())
+
+
+def test_the_diagram_shows_mean_ranks(found):
+    axes = found.plot_ranks().axes[0]
+    ranks = found.summary()["rank"]
+    assert ranks.sum() == pytest.approx(6)
+    texts = " ".join(text.get_text() for text in axes.texts)
+    for name in ("mutFlipBit", "mutStep"):
+        assert name in texts
+        assert f"({ranks[name]:.2f})" in texts
+    assert axes.get_xlim() == (1, 3)
+
+
+def test_two_equal_variants_can_be_drawn(found, tmp_path):
+    same = found.table[found.table["variant"] != LONG].copy()
+    same["front_quality"] = 0.5
+    pair = Comparison(same, found.trajectories, found.failures, {})
+    pair.plot_ranks().savefig(tmp_path / "ranks.png")
+
+
+def read_dat(text):
+    """Runs of a .dat file, as IOHanalyzer's page on its format describes it."""
+    runs = []
+    for line in text.splitlines():
+        if line.startswith("evaluations"):
+            names = line.split()
+            runs.append([])
+        else:
+            runs[-1].append(dict(zip(names, map(float, line.split()), strict=True)))
+    return runs
+
+
+def test_iohprofiler_literally(found, tmp_path):
+    files = found.to_iohprofiler(tmp_path)
+    assert len(files) == 6  # three variants on two problems
+    runs = {}
+    for path in files:
+        facts = json.loads(path.read_text())
+        assert facts["version"] > "0.3.2"  # from there on readers expect this layout
+        assert facts["maximization"] is True
+        assert facts["attributes"] == ["evaluations", "raw_y", "probability"]
+        assert path.name == f"IOHprofiler_f{facts['function_id']}_{facts['function_name']}.json"
+        for scenario in facts["scenarios"]:
+            data = path.parent / scenario["path"]
+            assert data.parent.name == f"data_f{facts['function_id']}_{facts['function_name']}"
+            assert (
+                data.name == f"IOHprofiler_f{facts['function_id']}_DIM{scenario['dimension']}.dat"
+            )
+            blocks = read_dat(data.read_text())
+            for run, block in zip(scenario["runs"], blocks, strict=True):
+                assert len(run["best"]["x"]) == scenario["dimension"]
+                key = facts["algorithm"]["name"], facts["function_name"], run["seed"]
+                runs[key] = scenario["dimension"], run, block
+    assert len(runs) == len(found.table)
+    for row in found.table.itertuples():
+        key = row.variant, f"CellModel-{row.image}", row.seed
+        dimension, run, block = runs[key]
+        assert (dimension, run["evals"]) == (row.n_segments, row.calls)
+        assert run["best"]["y"] == pytest.approx(row.front_quality)
+        assert "".join(map(str, run["best"]["x"])) == row.mask
+        _check_block(found, row, run, block)
+
+
+def _check_block(found, row, run, block):
+    mine = found.trajectories.query(
+        "image == @row.image and variant == @row.variant and seed == @row.seed"
+    )
+    assert block[0]["evaluations"] == 1
+    assert block[-1]["evaluations"] == row.calls
+    by_call = {line["evaluations"]: line for line in block}
+    last = block[0]
+    for calls, quality, p in mine[["calls", "front_quality", "probability"]].itertuples(
+        index=False
+    ):
+        last = by_call.get(calls, last)
+        assert last["raw_y"] == pytest.approx(quality, abs=1e-9)
+        assert last["probability"] == pytest.approx(p, abs=1e-9)
+    first = next(line for line in block if line["raw_y"] >= run["best"]["y"] - 1e-9)
+    assert first["evaluations"] == run["best"]["evals"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of what polars deprecates in iohinspector
+def test_iohinspector_reads_it(found, tmp_path):
+    iohinspector = pytest.importorskip("iohinspector", reason="a reader of IOHprofiler's format")
+    found.to_iohprofiler(tmp_path)
+    manager = iohinspector.DataManager()
+    manager.add_folder(str(tmp_path))
+    overview = manager.overview.to_dicts()
+    read = {(r["algorithm_name"], r["function_name"], r["run_id"] - 1): r for r in overview}
+    for row in found.table.itertuples():
+        one = read[row.variant, f"CellModel-{row.image}", row.seed]
+        assert (one["evals"], one["dimension"]) == (row.calls, row.n_segments)
+        assert one["best_y"] == pytest.approx(row.front_quality)
+    ends = {}
+    for line in manager.load(monotonic=False, include_meta_data=True).to_dicts():
+        ends[line["algorithm_name"], line["function_name"], line["run_id"] - 1] = line
+    assert len(ends) == len(found.table)
+    for row in found.table.itertuples():
+        end = ends[row.variant, f"CellModel-{row.image}", row.seed]
+        assert (end["evaluations"], end["raw_y"]) == (row.calls, pytest.approx(row.front_quality))

@@ -24,7 +24,7 @@ from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
 from deap_xai.images import load_image
 from deap_xai.masking import MaskedView, fill_view, fills
-from deap_xai.objectives import ObjectiveSpec, resolve_objectives
+from deap_xai.objectives import ObjectiveSpec, registered_weight, resolve_objectives
 from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks
 from deap_xai.registry import Spec
@@ -134,6 +134,7 @@ class Explainer:
         self.population = int(population)
         self.budget, self.seconds, self.patience = limits.calls, limits.seconds, limits.patience
         self.seed = int(seed)
+        self._model = model
         self._given = {"weights": weights, "device": device, "transform": transform, "size": size}
         self.backend: Backend = load_backend(
             model, class_names=class_names, batch_size=batch_size, **self._given
@@ -275,7 +276,10 @@ class Explainer:
         )
 
     def settings(self) -> dict[str, Any]:
-        """Every setting, in values that JSON knows; functions and arrays by a name."""
+        """Every setting, in values that JSON knows; functions and arrays by a name.
+
+        ``python_only`` lists those that no text can name, so that the shell can't repeat them.
+        """
         given = {key: value for key, value in self._given.items() if value is not None}
         return {
             "model": self.backend.name,
@@ -291,7 +295,22 @@ class Explainer:
             "seconds": self.seconds,
             "patience": self.patience,
             "batch_size": self.backend.batch_size,
+            "python_only": self._python_only(),
         }
+
+    def _python_only(self) -> list[str]:
+        named = {
+            "model": self._model,
+            "segments": self.segments,
+            "fill": self.fill,
+            "algorithm": self.algorithm,
+            **self.operators,
+            "pick": self.pick,
+        }
+        found = [key for key, value in named.items() if not isinstance(value, str)]
+        own = [o for o in self.objectives if o.weight != registered_weight(o)]
+        shell_lacks = [key for key in ("transform", "size") if self._given[key] is not None]
+        return [*found, *(f"objective {o.name}" for o in own), *shell_lacks]
 
 
 def _full_and_empty(n_segments: int) -> Masks:

@@ -26,11 +26,11 @@ ROOMS = [
     "objectives",
     "operators backends",
     "explanation",
-    "plotting picking",
+    "plotting picking pages",
     "images segmentation masking",
     "archive individual chance",
     "registry",
-    "errors typing defaults",
+    "errors typing defaults files",
 ]
 LEVEL = {room: -level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT / "demo"]

@@ -194,7 +194,9 @@ class Explanation:
         return figure
 
     @overload
-    def report(self, path: None = ..., *, image: str = ..., consensus: Consensus | None = ...) -> str: ...
+    def report(
+        self, path: None = ..., *, image: str = ..., consensus: Consensus | None = ...
+    ) -> str: ...
 
     @overload
     def report(

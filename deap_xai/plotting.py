@@ -110,7 +110,7 @@ def draw_front(
     values = [0.0, *(point.probability for point in points), points[-1].probability]
     axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
     for chosen in (point for point in points if point.size == picked):
-        axes.plot(picked, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
+        axes.plot(chosen.size, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
     axes.set_xlabel("superpixels kept", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)

@@ -26,11 +26,13 @@ INK = "#010203"
 
 COLOURS = {INK: "currentColor", "#666666": "currentColor", "#5e3c99": "var(--accent)"}
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and in the page's font
     "svg.hashsalt": "deap_xai",  # the same chart, the same ids
     "font.family": "sans-serif",
-    **dict.fromkeys("text.color axes.edgecolor axes.labelcolor xtick.color ytick.color".split(), INK),
+    **dict.fromkeys(
+        "text.color axes.edgecolor axes.labelcolor xtick.color ytick.color".split(), INK
+    ),
 }
 
 
@@ -67,7 +69,7 @@ def importance_colours(attribution: NDArray[Any], steps: int = 9) -> tuple[list[
     Examples
     --------
     >>> importance_colours(np.array([0.0, 2.0]), steps=3)
-    (['#f7f6f6', '#7f3b08'], ['#2d004b', '#f7f6f6', '#7f3b08'])
+    (['#f7f7f6', '#7f3b08'], ['#2d004b', '#f7f7f6', '#7f3b08'])
     """
     colours, limit = mpl.colormaps["PuOr_r"], float(np.abs(attribution).max()) or 1.0
     shares = (attribution / limit + 1) / 2

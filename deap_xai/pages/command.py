@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command_line"]
 
-OPTIONS = (
-    "weights device segments fill algorithm pick population budget seconds patience".split()
-)
+OPTIONS = "weights device segments fill algorithm pick population budget seconds patience".split()
 """Settings that are options of ``deap-xai explain`` under the same name."""
 
 

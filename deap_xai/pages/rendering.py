@@ -32,7 +32,9 @@ def render(name: str, **values: Any) -> str:
     The page's content security policy forbids every request, and every script but this one, so
     that a name that slipped through the escaping couldn't run either.
     """
-    style, script = (_source(f"shared.{kind}") + _source(f"{name}.{kind}") for kind in ("css", "js"))
+    style, script = (
+        _source(f"shared.{kind}") + _source(f"{name}.{kind}") for kind in ("css", "js")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = _environment().get_template(f"{name}.html")
     return template.render(style=Markup(style), script=Markup(script), digest=digest, **values)

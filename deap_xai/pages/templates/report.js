@@ -47,7 +47,7 @@ function border(key, colour, thickness) {
   }
   context.lineCap = "square";
   // A dark line under a light one: seen on any picture, and without telling colours apart.
-  for (const [stroke, wide] of [["#000000", thickness + 3], [colour, thickness]]) {
+  for (const [stroke, wide] of [["#000000", thickness + 2], [colour, thickness]]) {
     context.strokeStyle = stroke;
     context.lineWidth = wide;
     context.stroke(path);
@@ -62,7 +62,7 @@ function draw() {
     context.globalCompositeOperation = "source-over";
     lay((label) => [...rgb(facts.colours[label]), 166]);
   } else if (mode === "outlines") {
-    border((label) => label, "#ffffff", 1);
+    border((label) => label, "#ffffff", 2);
   } else {
     const faded = [...rgb(variable("--paper")), 215];
     lay((label) => (kept(label) === (mode === "kept") ? null : faded));
@@ -75,7 +75,7 @@ function tell() {
   const point = points[shown], own = shown === facts.picked ? " This is the explanation’s own mask." : "";
   const part = `${point.size} of ${superpixels.length} superpixels`;
   find("shown").textContent =
-    `${part} give ${decimal(point.probability)} to “${facts.target}”; the rest: ${decimal(point.rest)}.${own}`;
+    `${part} ${point.size === 1 ? "gives" : "give"} ${decimal(point.probability)} to “${facts.target}”; the rest: ${decimal(point.rest)}.${own}`;
   find("point").setAttribute("aria-valuetext", `${part}, probability ${decimal(point.probability)}`);
   const what = { kept: "The kept part", removed: "What was removed", heat: "The heat map", outlines: "All outlines" };
   canvas.setAttribute("aria-label", `${what[mode]}: ${part} kept.`);

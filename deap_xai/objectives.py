@@ -191,7 +191,7 @@ def registered_weight(objective: Objective) -> float | None:
     plain = getattr(objective.function, "func", objective.function)
     if objective.name not in objectives.names() or objectives.get(objective.name) is not plain:
         return None
-    weight: float = getattr(plain, "weight")
+    weight: float = plain.weight  # type: ignore[attr-defined]
     return weight
 
 

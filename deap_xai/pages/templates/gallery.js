@@ -59,7 +59,7 @@ function card(row) {
     make("span", { className: "class", textContent: row.target }),
     make("span", { className: "small", textContent: fileName(row) }),
     make("span", { className: "small number", textContent: `full view ${decimal(row.probability_full)}` }),
-    make("span", { className: "small number", textContent: kept(row) }),
+    make("span", { className: "small", textContent: `kept ${kept(row)}` }),
   ];
   if (notes) lines.push(make("span", { textContent: `⚠ ${notes} note${notes === 1 ? "" : "s"}` }));
   const button = make("button", { type: "button" }, picture(row, "lazy"), ...lines);
@@ -113,7 +113,8 @@ function choose() {
   first = 0;
   show();
 }
-find("filters").addEventListener("input", choose);
+find("filters").addEventListener("change", choose);
+for (const name of ["least", "most"]) find(name).addEventListener("input", choose);
 find("filters").addEventListener("reset", () => setTimeout(choose)); // after the fields are reset
 find("filters").addEventListener("submit", (event) => event.preventDefault());
 choose();

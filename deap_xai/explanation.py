@@ -230,10 +230,10 @@ class Explanation:
         OSError
             If the file can't be written.
         """
-        from deap_xai.pages import explanation_page
+        from deap_xai.pages import encoded, explanation_page
 
         page = explanation_page(self, image, consensus)
-        return page if path is None else write_whole(Path(path), page.encode())
+        return page if path is None else write_whole(Path(path), encoded(page))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, in plain Python values that JSON knows."""

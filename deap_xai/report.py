@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.files import write_whole
-from deap_xai.pages import gallery_page, thumbnail
+from deap_xai.pages import encoded, gallery_page, thumbnail
 
 __all__ = ["report_file", "report_run"]
 
@@ -59,7 +60,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     rows = _rows(folder / "results.parquet")
     pictures = page.with_name(f"{page.stem}-pictures")
     pictures.mkdir(parents=True, exist_ok=True)
-    for row in rows:
+    for row in tqdm(rows, "pictures", leave=False, disable=None):  # None: only for a terminal
         saved = folder / "explanations" / f"{Path(str(row['id'])).name}.npz"
         picture = pictures / f"{saved.stem}.jpg"
         row["warnings"] = list(row.get("warnings") or ())
@@ -71,7 +72,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
             row["warnings"].append(str(error))
     name = folder.resolve().name
     text = gallery_page(rows, name, _failures(folder / "failures.csv"))
-    return write_whole(page, text.encode())
+    return write_whole(page, encoded(text))
 
 
 def _draw(saved: Path, picture: Path) -> None:

@@ -55,6 +55,14 @@ def test_explain_writes_a_page(folder):  # noqa: F811
     assert "<span>cell_models:classify</span>" in text
 
 
+def test_file_names_that_are_no_text(folder):  # noqa: F811
+    name = os.fsdecode(b"fr\xf6g.png")
+    (folder / "frog.png").rename(name)
+    result = run(name, "--report", "frog.html", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "fr&#56566;g.png" in (folder / "frog.html").read_text()
+
+
 def test_several_images_need_a_folder(folder):  # noqa: F811
     message = only_line(run("frog.png", "toad.png", "--report", "pages.html"), 2)
     assert "names one page for 2 images; name a folder, such as --report pages" in message

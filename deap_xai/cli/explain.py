@@ -74,7 +74,7 @@ def explain(
                 click.echo(f"wrote {page}", err=True)
         except (DeapXaiError, OSError) as error:
             failures += 1
-            click.echo(f"Error: {image}: {error}", err=True)
+            click.echo(f"Error: {click.format_filename(image)}: {error}", err=True)
             continue
         if as_json:
             click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))
@@ -120,7 +120,7 @@ def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]
 def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) -> str:
     e = explanation
     lines = [
-        f"{image}: {e.target_name}",
+        f"{click.format_filename(image)}: {e.target_name}",
         f"  full view     {e.probability_full:.3f}",
         f"  kept part     {e.probability:.3f}  ({e.size} of {e.n_segments} superpixels)",
         f"  the rest      {e.probability_rest:.3f}",

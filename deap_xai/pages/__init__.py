@@ -3,6 +3,7 @@
 from deap_xai.pages.command import command_line
 from deap_xai.pages.gallery import gallery_page
 from deap_xai.pages.pictures import thumbnail
+from deap_xai.pages.rendering import encoded
 from deap_xai.pages.report import explanation_page
 
-__all__ = ["command_line", "explanation_page", "gallery_page", "thumbnail"]
+__all__ = ["command_line", "encoded", "explanation_page", "gallery_page", "thumbnail"]

@@ -30,12 +30,10 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
 
     Examples
     --------
-    >>> from deap_xai.explainer import Explainer
-    >>> from deap_xai.demo import creature
-    >>> explainer = Explainer("demo", segments="grid:n_segments=4", budget=20, device="cpu")
-    >>> line = command_line(explainer.explain(creature(1).image), "my frog.png")
-    >>> line[:65]
-    "deap-xai explain 'my frog.png' --model demo:name=resnet --target "
+    >>> from types import SimpleNamespace
+    >>> settings = {"model": "demo", "fill": "color:rgb=(9, 9, 9)", "python_only": []}
+    >>> command_line(SimpleNamespace(settings=settings, target=3, seed=0), "my frog.png")
+    "deap-xai explain 'my frog.png' --model demo --target 3 --fill 'color:rgb=(9, 9, 9)' --seed 0"
     """
     settings = explanation.settings
     if "model" not in settings or settings.get("python_only", ["unknown"]):

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["decimal", "render"]
+__all__ = ["decimal", "encoded", "render"]
 
 
 @cache
@@ -55,3 +55,17 @@ def decimal(value: float | None) -> str:
     ('0.877', 'not asked')
     """
     return "not asked" if value is None else f"{value:.3f}"
+
+
+def encoded(page: str) -> bytes:
+    r"""The bytes of a page, in UTF-8.
+
+    File names that are no text, as old disks have them, come with characters that UTF-8 doesn't
+    know. They are escaped, and browsers show a question mark in their place.
+
+    Examples
+    --------
+    >>> encoded("<p>fr\udcf6g.jpg")
+    b'<p>fr&#56566;g.jpg'
+    """
+    return page.encode("utf-8", "xmlcharrefreplace")

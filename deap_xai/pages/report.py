@@ -110,6 +110,7 @@ def _superpixels(
     seeds = [None] * len(kept) if consensus is None else np.rint(consensus.kept * runs).astype(int)
     return [
         {
+            "label": label,
             "importance": float(importance[label]),
             "rank": int(ranks[label]),
             "kept": int(kept[label]),

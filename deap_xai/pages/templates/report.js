@@ -64,7 +64,8 @@ function draw() {
   } else if (mode === "outlines") {
     border((label) => label, "#ffffff", 2);
   } else {
-    const faded = [...rgb(variable("--paper")), 215];
+    // The dark scheme's is grey, since on black a dark subject would look hidden.
+    const faded = [...rgb(variable("--veil")), 215];
     lay((label) => (kept(label) === (mode === "kept") ? null : faded));
   }
   border(kept, "#ffaa00", 4);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,8 +129,16 @@ class Consensus(NamedTuple):
     jaccard: float
 
 
-def consensus(explainer: Explainer, image: Any, target: Any = None, seeds: int = 5) -> Consensus:
+def consensus(
+    explainer: Explainer,
+    image: Any,
+    target: Any = None,
+    seeds: int = 5,
+    progress: Callable[[Evaluator], None] | None = None,
+) -> Consensus:
     """Explain one image with several seeds, from the explainer's own upwards.
+
+    ``progress`` is called as :meth:`~deap_xai.explainer.Explainer.explain` calls it.
 
     The interval is Wilson's (Journal of the American Statistical Association 22, 1927) with
     z = 1.96: (k + z²/2 ± z·sqrt(k(n-k)/n + z²/4)) / (n + z²) for k of n.
@@ -141,7 +149,7 @@ def consensus(explainer: Explainer, image: Any, target: Any = None, seeds: int =
     for seed in range(explainer.seed, explainer.seed + seeds):
         twin = copy.copy(explainer)
         twin.seed = seed
-        explanations.append(twin.explain(image, target))
+        explanations.append(twin.explain(image, target, progress))
     masks = np.array([explanation.mask for explanation in explanations])
     k, z = masks.sum(axis=0), 1.96
     middle, half = k + z**2 / 2, z * np.sqrt(k * (seeds - k) / seeds + z**2 / 4)

@@ -22,6 +22,7 @@ from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.chance import seeded
 from deap_xai.checks import check, confirm, reserve, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
+from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
@@ -150,14 +151,15 @@ class Explainer:
         self.population = int(population)
         self.budget, self.seconds, self.patience = limits.calls, limits.seconds, limits.patience
         self.seed = int(seed)
-        self._given = {"weights": weights, "device": device, "transform": transform, "size": size}
+        self.model = model
+        self.given = {"weights": weights, "device": device, "transform": transform, "size": size}
         self.backend: Backend = load_backend(
             model,
             engine=engine,
             precision=precision,
             class_names=class_names,
             batch_size=batch_size,
-            **self._given,
+            **self.given,
         )
 
     @overload
@@ -215,7 +217,7 @@ class Explainer:
         if isinstance(image, list | tuple):
             return self._explain_together(image, target, progress)
         start = time.perf_counter()
-        evaluator, notes = self._evaluator(image, target, self._limits())
+        evaluator, notes = self._evaluator(image, target, self.limits())
         evaluator.on_batch = progress
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
@@ -274,7 +276,7 @@ class Explainer:
         evaluator = self.evaluator(image, target)
         return make_toolbox(evaluator, self._loop_objectives, self._loop_operators, self.seed)
 
-    def _limits(self) -> Budget:
+    def limits(self) -> Budget:
         """The budget that was given, or the default where none was."""
         budget = Budget(self.budget, self.seconds, self.patience)
         return budget if budget.limited else Budget(BUDGET)
@@ -364,24 +366,7 @@ class Explainer:
 
     def settings(self) -> dict[str, Any]:
         """Every setting, in values that JSON knows; functions and arrays by a name."""
-        given = {key: value for key, value in self._given.items() if value is not None}
-        return {
-            "model": self.backend.name,
-            **{k: str(v) if k == "device" else _named(v) for k, v in given.items()},
-            "segments": _named(self.segments),
-            "fill": _named(self.fill),
-            "algorithm": _named(self.algorithm),
-            "operators": {role: _named(spec) for role, spec in self.operators.items()},
-            "objectives": [_with_parameters(o.name, o.function) for o in self.objectives],
-            "pick": _named(self.pick),
-            "population": self.population,
-            "budget": self._limits().calls,
-            "seconds": self.seconds,
-            "patience": self.patience,
-            "batch_size": self.backend.batch_size,
-            **({"engine": self.backend.engine} if self.backend.engine else {}),
-            **({"precision": self.backend.precision} if self.backend.precision else {}),
-        }
+        return described(self)
 
 
 def _finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
@@ -406,17 +391,3 @@ def _known(evaluator: Evaluator, value: bool) -> float:
 def _check_count(name: str, value: Any, least: int) -> None:
     if not isinstance(value, (int, np.integer)) or value < least:
         raise SettingError(f"{name} must be a whole number of at least {least}; got {value!r}")
-
-
-def _named(value: Any) -> str:
-    if isinstance(value, (str, tuple, list, Path, int)):
-        return str(value)
-    if isinstance(value, np.ndarray):
-        return f"array {value.shape}"
-    plain = getattr(value, "func", value)
-    return _with_parameters(str(getattr(plain, "__qualname__", type(plain).__name__)), value)
-
-
-def _with_parameters(name: str, function: Any) -> str:
-    bound = ",".join(f"{key}={value}" for key, value in getattr(function, "keywords", {}).items())
-    return f"{name}:{bound}" if bound else name

@@ -8,17 +8,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, FrontPoint, front
 from deap_xai.errors import SettingError
+from deap_xai.files import write_whole
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from deap_xai.certificates import Consensus
 
 __all__ = ["Checks", "Explanation"]
 
@@ -195,6 +198,48 @@ class Explanation:
         plotting.draw_front(axes, self.front, self.n_segments, self.size, self.probability_full)
         return figure
 
+    @overload
+    def report(
+        self, path: None = ..., *, image: str = ..., consensus: Consensus | None = ...
+    ) -> str: ...
+
+    @overload
+    def report(
+        self, path: str | os.PathLike[str], *, image: str = ..., consensus: Consensus | None = ...
+    ) -> Path: ...
+
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        image: str = "",
+        consensus: Consensus | None = None,
+    ) -> str | Path:
+        """One HTML page to look at, which needs no network and no other file.
+
+        Parameters
+        ----------
+        path
+            Where to write it; the file appears whole or not at all. None writes nothing.
+        image
+            The image's file name, for the heading and for the command that repeats the explanation.
+        consensus
+            What :func:`deap_xai.certificates.consensus` found about the same image.
+
+        Returns
+        -------
+        The page itself, or the path written.
+
+        Raises
+        ------
+        OSError
+            If the file can't be written.
+        """
+        from deap_xai.pages import encoded, explanation_page
+
+        page = explanation_page(self, image, consensus)
+        return page if path is None else write_whole(Path(path), encoded(page))
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, in plain Python values that JSON knows."""
         return {
@@ -265,13 +310,7 @@ class Explanation:
             dropped=self.checks.dropped,
             **own,
         )
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        return path
+        return write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:

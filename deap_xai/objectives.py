@@ -27,6 +27,7 @@ __all__ = [
     "objectives",
     "pieces",
     "probability",
+    "registered_weight",
     "resolve_objectives",
     "robustness",
     "size",
@@ -177,6 +178,21 @@ def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:
     if not specs:
         raise SettingError("no objectives given; expected at least one, such as 'probability'")
     return [_resolve(spec) for spec in specs]
+
+
+def registered_weight(objective: Objective) -> float | None:
+    """The weight that an objective's name alone stands for; None: the name isn't registered to it.
+
+    Examples
+    --------
+    >>> [registered_weight(o) for o in resolve_objectives(["size", (len, -1.0)])]
+    [-1.0, None]
+    """
+    plain = getattr(objective.function, "func", objective.function)
+    if objective.name not in objectives.names() or objectives.get(objective.name) is not plain:
+        return None
+    weight: float = plain.weight  # type: ignore[attr-defined]
+    return weight
 
 
 def _resolve(spec: ObjectiveSpec) -> Objective:

@@ -99,14 +99,18 @@ def draw_convergence(
 
 
 def draw_front(
-    axes: Axes, points: Sequence[FrontPoint], n_segments: int, picked: int, full: float
+    axes: Axes, points: Sequence[FrontPoint], n_segments: int, picked: int | None, full: float
 ) -> Axes:
-    """Best probability for each size; the picked size as a dot, the full view as a dashed line."""
+    """Best probability for each size; the picked size as a dot, the full view as a dashed line.
+
+    No dot where ``picked`` is None or no point of the front has that size, as when a check came
+    upon a better mask than the one picked.
+    """
     sizes = [0, *(point.size for point in points), n_segments]
     values = [0.0, *(point.probability for point in points), points[-1].probability]
     axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
-    chosen = next(point for point in points if point.size == picked)
-    axes.plot(picked, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
+    for chosen in (point for point in points if point.size == picked):
+        axes.plot(chosen.size, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
     axes.set_xlabel("superpixels kept", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)

@@ -20,7 +20,7 @@ ROOMS = [
     "batch comparison report certificates",
     "adapters listing",
     "explainer",
-    "together",
+    "together describing",
     "algorithms attribution",
     "toolbox surrogate",
     "checks metrics",
@@ -28,11 +28,11 @@ ROOMS = [
     "objectives",
     "operators backends",
     "explanation",
-    "plotting picking",
+    "plotting picking pages",
     "images segmentation masking",
     "archive individual chance",
     "registry",
-    "errors typing defaults",
+    "errors typing defaults files",
 ]
 LEVEL = {room: -level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT / "demo"]

@@ -120,7 +120,9 @@ def _load_named(name: str, options: dict[str, Any]) -> Backend:
         return _call(backends.get(head), {**options, **values}, f"the backend {head!r}")
     module, colon, attribute = name.partition(":")
     if colon and "=" not in name:
-        return load_backend(_import(module, attribute), **options)
+        found = load_backend(_import(module, attribute), **options)
+        found.name = name  # what was typed finds it again; the name of its class doesn't
+        return found
     from deap_xai.backends.torchvision_models import torchvision_backend, torchvision_names
 
     if name in torchvision_names():

@@ -17,6 +17,8 @@ from deap_xai.cli.progress import progress
 from deap_xai.errors import DeapXaiError
 
 if TYPE_CHECKING:
+    from deap_xai.certificates import Consensus
+    from deap_xai.explainer import Explainer
     from deap_xai.explanation import Explanation
 
 __all__ = ["explain", "stems"]
@@ -27,6 +29,7 @@ Examples:
   deap-xai explain frog.jpg --model resnet50 --weights resnet50.pth --out frog/
   deap-xai explain frog.jpg --target "tree frog" --fill blur --budget 400
   deap-xai explain frog.jpg --set mate=cxTwoPoint --set mutate=mutFlipBit:indpb=0.05
+  deap-xai explain frog.jpg --report frog.html --seeds 5
   deap-xai explain *.jpg --json > explanations.jsonl
   deap-xai explain frog.jpg --model mymodels:classifier
   deap-xai explain frog.jpg --model "model.onnx:mean=(0.485,0.456,0.406),std=0.225"
@@ -39,12 +42,18 @@ Examples:
 @click.option("--target", metavar="CLASS", help="Class to explain: name or index.  [default: top]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write a picture and the saved explanation of each image here.")  # fmt: skip
+@click.option("--report", type=click.Path(path_type=Path), metavar="PATH",
+              help="Write a page to look at: a file; for several images a folder.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(2), metavar="N",
+              help="Explain with N seeds from --seed up, and say how far they agree.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def explain(
     images: Sequence[str],
     target: str | None,
     out: Path | None,
+    report: Path | None,
+    seeds: int | None,
     as_json: bool,
     quiet: bool,
     **settings: Any,
@@ -53,35 +62,76 @@ def explain(
     explainer = make_explainer(settings)
     if out is not None:
         make_folder(out)
+    names = stems(images)
+    pages = [] if report is None else _pages(report, names)
     failures = 0
-    for image, stem in zip(images, stems(images), strict=True):
+    for number, (image, stem) in enumerate(zip(images, names, strict=True)):
         try:
-            with progress(Path(image).name, quiet) as report:
-                explanation = explainer.explain(image, target, report)
+            with progress(Path(image).name, quiet) as bar:
+                explanation, agreed = _explained(explainer, image, target, seeds, bar)
             if out is not None:
                 _write(explanation, out / stem)
+            if pages:
+                page = explanation.report(pages[number], image=image, consensus=agreed)
+                click.echo(f"wrote {page}", err=True)
         except (DeapXaiError, OSError) as error:
             failures += 1
-            click.echo(f"Error: {image}: {error}", err=True)
+            click.echo(f"Error: {click.format_filename(image)}: {error}", err=True)
             continue
         if as_json:
-            click.echo(json.dumps({"image": image, **explanation.to_dict()}))
+            click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))
         else:
-            click.echo(_sentence(image, explanation))
+            click.echo(_sentence(image, explanation, agreed))
     if failures:
         sys.exit(1)
 
 
-def _sentence(image: str, explanation: Explanation) -> str:
+def _explained(
+    explainer: Explainer, image: str, target: str | None, seeds: int | None, bar: Any
+) -> tuple[Explanation, Consensus | None]:
+    """The explanation and, where several seeds were asked for, what they agree on."""
+    if seeds is None:
+        return explainer.explain(image, target, bar), None
+    from deap_xai.certificates import consensus
+
+    agreed = consensus(explainer, image, target, seeds, bar)
+    return agreed.explanations[0], agreed
+
+
+def _pages(report: Path, names: Sequence[str]) -> list[Path]:
+    """Where each image's page goes; known before the first search, so that none is lost."""
+    if len(names) == 1 and not report.is_dir():
+        make_folder(report.parent)
+        return [report]
+    if report.suffix.lower() in (".html", ".htm") and not report.is_dir():
+        raise click.UsageError(
+            f"--report {report} names one page for {len(names)} images; name a folder, such as "
+            f"--report {report.with_suffix('')}"
+        )
+    make_folder(report)
+    return [report / f"{name}.html" for name in names]
+
+
+def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]:
+    if agreed is None:
+        return explanation.to_dict()
+    shared = {"seeds": len(agreed.explanations), "jaccard": agreed.jaccard}
+    return {**explanation.to_dict(), "consensus": {**shared, "kept": agreed.kept.tolist()}}
+
+
+def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) -> str:
     e = explanation
     lines = [
-        f"{image}: {e.target_name}",
+        f"{click.format_filename(image)}: {e.target_name}",
         f"  full view     {e.probability_full:.3f}",
         f"  kept part     {e.probability:.3f}  ({e.size} of {e.n_segments} superpixels)",
         f"  the rest      {e.probability_rest:.3f}",
         f"  nothing       {e.probability_empty:.3f}",
         f"  {e.model_calls} model calls in {e.seconds:.1f} s",
     ]
+    if agreed is not None:
+        n = len(agreed.explanations)
+        lines.append(f"  {n} seeds overlap by {agreed.jaccard:.2f} (1: the same superpixels)")
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])
 
 

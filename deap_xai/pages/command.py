@@ -1,0 +1,50 @@
+"""The line for the shell that repeats an explanation."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deap_xai.explanation import Explanation
+
+__all__ = ["command_line"]
+
+OPTIONS = "weights device segments fill algorithm pick population budget seconds patience".split()
+"""Settings that are options of ``deap-xai explain`` under the same name."""
+
+
+def command_line(explanation: Explanation, image: str = "") -> str | None:
+    """The ``deap-xai explain`` that gives this explanation again, quoted for a POSIX shell.
+
+    Parameters
+    ----------
+    explanation
+        Its settings, seed and target.
+    image
+        The image's path; where it isn't known, the line has IMAGE in its place.
+
+    Returns
+    -------
+    The line; None where the settings hold what only Python can name, or aren't known.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> settings = {"model": "demo", "fill": "color:rgb=(9, 9, 9)", "python_only": []}
+    >>> command_line(SimpleNamespace(settings=settings, target=3, seed=0), "my frog.png")
+    "deap-xai explain 'my frog.png' --model demo --target 3 --fill 'color:rgb=(9, 9, 9)' --seed 0"
+    """
+    settings = explanation.settings
+    if "model" not in settings or settings.get("python_only", ["unknown"]):
+        return None
+    words = ["deap-xai", "explain", f"./{image}" if image.startswith("-") else image or "IMAGE"]
+    words += ["--model", settings["model"], "--target", str(explanation.target)]
+    for name in OPTIONS:
+        if settings.get(name) is not None:
+            words += [f"--{name}", str(settings[name])]
+    for role, spec in settings.get("operators", {}).items():
+        words += ["--set", f"{role}={spec}"]
+    for objective in settings.get("objectives", ()):
+        words += ["--objective", str(objective)]
+    return shlex.join([*words, "--seed", str(explanation.seed)])

@@ -1,0 +1,91 @@
+"""The rows of the honesty table: what the model says when it is shown something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from deap_xai.pages.rendering import decimal
+
+if TYPE_CHECKING:
+    from deap_xai.certificates import Consensus
+    from deap_xai.explanation import Explanation
+
+__all__ = ["Row", "known", "model_rows", "sentences"]
+
+
+class Row(NamedTuple):
+    """What the model was shown, what it answered (None: not asked), and how to read that."""
+
+    shown: str
+    probability: float | None
+    meaning: str
+
+
+def known(value: Any) -> float | None:
+    """A number, or None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def model_rows(explanation: Explanation) -> list[Row]:
+    """Probabilities of the target under everything that was tried beside the search."""
+    e = explanation
+    used = str(e.settings.get("fill", "its own"))
+    rows = [
+        Row("full view", known(e.probability_full), "What is explained."),
+        Row("kept part", known(e.probability), f"What was kept, with the fill {used} elsewhere."),
+        Row("the rest", known(e.probability_rest), "If low, the answer needs the kept part."),
+        Row("nothing", known(e.probability_empty), "If high, the fill alone gives the answer."),
+    ]
+    rows += [
+        Row(f"kept part, fill {name}", known(p), "If low, the answer leans on the fill.")
+        for name, p in e.checks.fills.items()
+    ]
+    n, values = len(e.checks.random), e.checks.random
+    mean = float(np.mean(values)) if n else None
+    spread = f"Between {decimal(values.min())} and {decimal(values.max())}. " if n else ""
+    meaning = f"{spread}If near the kept part, any superpixels would do."
+    return [*rows, Row(f"{n or 'any'} random masks of size {e.size}, mean", mean, meaning)]
+
+
+def sentences(explanation: Explanation, consensus: Consensus | None) -> list[tuple[str, str]]:
+    """Whether anything could be dropped and whether other seeds agree: pairs of title and words."""
+    return [
+        ("Could anything be dropped?", _minimality(explanation)),
+        ("Do other seeds agree?", _agreement(consensus)),
+    ]
+
+
+def _minimality(explanation: Explanation) -> str:
+    tried = int((~np.isnan(explanation.checks.dropped[explanation.mask])).sum())
+    if explanation.minimal is None:
+        found = ", none of which could be dropped" if tried else ""
+        return (
+            f"Not known: when the budget ended, {tried} of the {explanation.size} kept superpixels "
+            f"had been tried{found}."
+        )
+    if explanation.minimal:
+        return (
+            "No. Without any one of the kept superpixels the probability falls below that of the "
+            "kept part, or of the full view where that is lower (1-minimal)."
+        )
+    return (
+        "Yes. At least one kept superpixel could be dropped without the probability falling below "
+        "that of the kept part, or of the full view where that is lower."
+    )
+
+
+def _agreement(consensus: Consensus | None) -> str:
+    if consensus is None:
+        return (
+            "Not asked. deap-xai explain with --seeds 5 and --report asks, and so does "
+            "deap_xai.certificates.consensus in Python, whose answer explanation.report takes."
+        )
+    runs = len(consensus.explanations)
+    always, ever = int((consensus.kept == 1).sum()), int((consensus.kept > 0).sum())
+    return (
+        f"The masks of {runs} seeds overlap by {consensus.jaccard:.2f} on average (1: all the "
+        f"same, 0: nothing in common). Of {ever} superpixels that any of them keeps, all of them "
+        f"keep {always}."
+    )

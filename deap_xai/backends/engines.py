@@ -44,6 +44,9 @@ ENGINES = {
 }
 """Every engine by name."""
 
+PLAIN = ("fp32", "fp64")
+"""Precisions of modules that can be converted."""
+
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.02}
 """How far any probability may be from the user's own model's for ``auto`` to take an engine."""
 
@@ -80,12 +83,12 @@ def module_on(own: TorchBackend, engine: str, precision: str) -> Backend:
         If the model can't be converted.
     """
     engines = ["torch"]
-    if own.device.type == "cpu" and own.preparation is not None and own.precision == "fp32":
+    if own.device.type == "cpu" and own.preparation is not None and own.precision in PLAIN:
         engines += ["onnx", "openvino"]
     elif engine in ("onnx", "openvino"):
         raise SettingError(
-            f"engine {engine!r} takes a module in float32 on the device 'cpu', with a transform "
-            f"that can be taken apart; {own.name} is in {own.precision} on {str(own.device)!r}"
+            f"engine {engine!r} takes a module in float32 or float64 on the device 'cpu', with a "
+            f"transform that can be taken apart; {own.name} is in {own.precision} on {str(own.device)!r}"
             f"{', its transform is opaque' * (own.preparation is None)}; use engine='torch'"
         )
     return _on(own, functools.partial(_converted, own), engines, engine, precision)

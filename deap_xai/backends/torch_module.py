@@ -24,7 +24,12 @@ LARGEST = 1024
 """Longer side of a view that an opaque transform gets, in pixels; larger images are reduced."""
 
 
-_PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+_PRECISIONS = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
 
 
 class TorchBackend(Backend):
@@ -165,8 +170,9 @@ class TorchBackend(Backend):
         return self._parts
 
     def plain_module(self) -> torch.nn.Module:
-        """The module in a shell that gives nothing but the tensor of logits: for converters."""
-        return _Logits(self._module)
+        """The module in float32, giving nothing but the tensor of logits: for converters."""
+        double = self._dtype == torch.float64
+        return _Logits(copy.deepcopy(self._module).float() if double else self._module)
 
     def digest(self) -> str:
         """A hash of the module: its structure and every weight."""

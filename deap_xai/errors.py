@@ -16,6 +16,7 @@ __all__ = [
     "ImageError",
     "MissingExtraError",
     "OperatorError",
+    "RunError",
     "SettingError",
     "require",
 ]
@@ -46,6 +47,13 @@ class BudgetExhausted(DeapXaiError):
 
     Everything evaluated until then is in the evaluator's archive. This package's algorithms
     catch it and return; DEAP's stock loops let it through to the caller.
+    """
+
+
+class RunError(DeapXaiError, RuntimeError):
+    """A run over many images can't begin or go on: its settings, its folder or its workers.
+
+    What was explained until then stays in the run's folder.
     """
 
 

@@ -1,0 +1,5 @@
+"""Many images: a run that survives anything, spread over processes or a cluster; its summary."""
+
+from deap_xai.runs.run import Tally, batch
+
+__all__ = ["Tally", "batch"]

@@ -71,7 +71,7 @@ class RunFolder:
                 self._check(settings, digest)
             elif any(not file.name.startswith(".") for file in self.path.iterdir()):
                 raise RunError(
-                    f"{self.path} holds other things and no run (no settings.json); name a new folder"
+                    f"{self.path} holds other things, no run (no settings.json); name a new folder"
                 )
             else:
                 facts = {"format": FORMAT, "hash": digest, "settings": settings}

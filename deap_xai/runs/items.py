@@ -77,11 +77,13 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     >>> source, len({item.id for item in items}), items[0].id[:5], items[0].bytes
     ('paths', 2, 'frog-', -1)
     """
+    given = "the paths given"
+    rows: Iterable[Mapping[str, str]]
     if not isinstance(images, (str, os.PathLike)):
-        source, root, rows = "paths", Path.cwd(), _plain(map(os.fspath, images))
-    elif not Path(images).exists():
+        source, root, rows = "paths", Path.cwd(), _plain(os.fspath(image) for image in images)
+    elif not Path(given := os.fspath(images)).exists():
         raise ImageError(
-            f"there is nothing at {os.fspath(images)!r} (looked from {Path.cwd()}); expected a "
+            f"there is nothing at {given!r} (looked from {Path.cwd()}); expected a "
             "folder of images, a list of paths or a .csv with a column 'path'"
         )
     elif Path(images).is_dir():
@@ -93,8 +95,8 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     items = {item.id: item for item in (_item(root, **row) for row in rows)}
     if not items:
         raise ImageError(
-            f"there is no image in {os.fspath(images) if source != 'paths' else 'the paths given'}"
-            f"; looked for files that end in {', '.join(sorted(SUFFIXES))}"
+            f"there is no image in {given}; in a folder, files count that end in "
+            f"{', '.join(sorted(SUFFIXES))}"
         )
     return source, sorted(items.values(), key=lambda item: (item.image, item.target or ""))
 
@@ -145,5 +147,5 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
             "called 'path', and perhaps 'target' (class to explain) and 'label' (true class)"
         )
     wanted = [name for name in ("path", "target", "label") if name in columns]
-    rows = ({name: (row[name] or "").strip() for name in wanted} for row in table)
-    return [row for row in rows if row["path"]]
+    rows = [{name: (row[name] or "").strip() for name in wanted} for row in table]
+    return (row for row in rows if row["path"])

@@ -121,7 +121,7 @@ def _processes(workers: int) -> Spread:
 @contextmanager
 def _dask(address: str | None) -> Iterator[Spread]:
     distributed = require("distributed", extra="dask")
-    client = None
+    client: Any = None
     with suppress(ValueError):  # this process isn't connected to any
         client = None if address else distributed.get_client()
     ours = client is None

@@ -147,5 +147,8 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
             "called 'path', and perhaps 'target' (class to explain) and 'label' (true class)"
         )
     wanted = [name for name in ("path", "target", "label") if name in columns]
-    rows = [{name: (row[name] or "").strip() for name in wanted} for row in table]
-    return (row for row in rows if row["path"])
+    return [
+        {str(name): (row[name] or "").strip() for name in wanted}
+        for row in table
+        if (row["path"] or "").strip()
+    ]

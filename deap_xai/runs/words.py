@@ -84,8 +84,8 @@ def _places(summary: Summary) -> Iterator[str]:
     for place in summary.places:
         who = "all classes" if place.target_name is None else place.target_name
         yield (
-            f"  {place.where}, {who} ({place.pictures} pictures): {place.coverage:.0%} of it is kept,"
-            f"\n    {place.expected:.0%} expected by chance, p < {place.p:.0e}; "
+            f"  {place.where}, {who} ({place.pictures} pictures): {place.coverage:.0%} of it is "
+            f"kept,\n    {place.expected:.0%} expected by chance, p < {place.p:.0e}; "
             f"it holds {place.share:.0%} of all that is kept"
         )
 
@@ -115,6 +115,8 @@ def _groups(summary: Summary) -> Iterator[str]:
 
 def _where(group: Group) -> str:
     """The part of the frame that a group's explanations cover most."""
+    if group.map.mean() > 0.5:
+        return "all over"
     row, column = divmod(int(coarse(group.map[None])[0].argmax()), 4)
     height, side = ("upper", "", "", "lower")[row], ("left", "", "", "right")[column]
     return f"{height} {side}".strip() or "in the middle"

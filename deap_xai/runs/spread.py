@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
 from deap_xai.errors import DeapXaiError, RunError, SettingError, require
 from deap_xai.runs.folder import RunFolder
@@ -58,7 +59,8 @@ def spreading(
     if cluster is None:
         if address is not None:
             raise SettingError(f"got the address {address} without a cluster; name dask or ray")
-        yield _here if workers == 1 else _processes(workers or joblib.cpu_count()), os.getpid()
+        with _processes(workers or joblib.cpu_count()) as spread:
+            yield spread, os.getpid()
         return
     if cluster not in CLUSTERS:
         raise SettingError(f"unknown cluster {cluster!r}; known: {', '.join(CLUSTERS)}")
@@ -108,14 +110,29 @@ def _here(task: Task, items: Sequence[Item]) -> Outcomes:
     return (explain_one(task, item) for item in items)
 
 
-def _processes(workers: int) -> Spread:
+@contextmanager
+def _processes(workers: int) -> Iterator[Spread]:
+    if workers == 1:
+        yield _here
+        return
+
     def spread(task: Task, items: Sequence[Item]) -> Outcomes:
         # The environment of a worker is set before it loads anything: one thread each.
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = _parallel(n_jobs=workers)
-            return _quietly(parallel(_calls(task, items)))
+            outcomes = _parallel(n_jobs=workers)(_calls(task, items))
+        try:
+            yield from _quietly(outcomes)
+        except Exception:
+            end()  # so that the next attempt isn't caught in the ruins of this one
+            raise
 
-    return spread
+    def end() -> None:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+    try:
+        yield spread
+    finally:
+        end()  # joblib would keep them for minutes, with a model in memory each
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 import pickle
+import random
 import signal
 import sys
 import threading
@@ -104,6 +105,7 @@ def explain_one(task: Task, item: Item) -> Outcome:
     """
     if task.parent is not None and task.parent != os.getpid():
         _follow(task.parent)
+    _leave_chance_alone()
     own = task.explainer
     explainer = _unpacked(own) if isinstance(own, bytes) else own
     folder = RunFolder(task.folder)
@@ -173,6 +175,24 @@ def _one_thread() -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _leave_chance_alone() -> None:
+    """Give Dask a generator of its own.
+
+    DEAP's operators draw from the global ``random``. So do Dask's threads in a worker's process, to
+    sample what they send, and a search would depend on when they do.
+    """
+    own = random.Random()
+    shared = random.random.__self__  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("dask", "distributed", "tornado"):
+            for key, value in list(vars(module).items()):
+                if value is random:
+                    setattr(module, key, own)
+                elif getattr(value, "__self__", None) is shared:
+                    setattr(module, key, getattr(own, value.__name__))
 
 
 @lru_cache(maxsize=1)

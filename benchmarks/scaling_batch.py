@@ -8,9 +8,9 @@ cores.
 Rates are of the second half of each run, when every worker has loaded its model; the time until the
 first image is given apart. The projection divides by the rate of one worker times the cores times
 the efficiency of two, and adds the time to the first image. It assumes that cores are like this
-machine's, that no more than two share a memory bus as ours do, that the file system keeps up (one
-image read and some 40 kB written per image), and that the one process that keeps the books isn't the
-limit: its own seconds of processor time per image, measured, are given as the rate that it can reach.
+machine's, that no more than two share a memory bus as ours do, and that the file system keeps up
+(one image read and some 40 kB written per image). The one process that keeps the books has a limit
+too: its own processor time per image, measured, bounds the rate.
 
 Command: python benchmarks/scaling_batch.py
 Output: results/scaling_batch.csv and a table.
@@ -30,6 +30,7 @@ from PIL import Image
 
 import deap_xai as dx
 from deap_xai.demo import creature
+from deap_xai.runs import Tally
 
 IMAGES, CORES = 50_000, (16, 128, 1024)
 
@@ -43,7 +44,7 @@ class Watch:
         self.times: list[tuple[float, int]] = []
         self.main = self.all = 0
 
-    def __call__(self, tally: dx.runs.Tally) -> None:
+    def __call__(self, tally: Tally) -> None:
         """Called with every tally."""
         done = tally.explained + tally.failed
         self.times.append((time.perf_counter() - self.start, done))
@@ -96,14 +97,14 @@ def main() -> None:
         _common.write_table(options.out, rows, **facts)
 
 
-def _measured(way: str, number: int, options: Any) -> dict[str, Any]:
+def _measured(way: str, number: int, model: str, budget: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for seed in range(number):
             Image.fromarray(creature(60_000 + seed).image).save(folder / f"{seed:05d}.png")
         how = {"workers": int(way)} if way.isdecimal() else {"cluster": way}
         watch = Watch()
-        dx.batch(folder, options.model, folder / "run", budget=options.budget, device="cpu",
+        dx.batch(folder, model, folder / "run", budget=budget, device="cpu",
                  progress=watch, **how)  # fmt: skip
         return watch.facts(one_process=way == "1")
 

@@ -231,10 +231,10 @@ def _right(table: pa.Table) -> NDArray[np.float64]:
 
 def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:
     total = np.maximum(maps.sum(axis=(1, 2)), 1e-9)
-    inner = maps[:, 1:-1, 1:-1].sum(axis=(1, 2))
+    outer = maps.sum(axis=(1, 2)) - maps[:, 1:-1, 1:-1].sum(axis=(1, 2))
     corners = coarse(maps)[:, [0, 0, -1, -1], [0, -1, 0, -1]] * (GRID // 4) ** 2
     found = {
-        "border": 1 - inner / total >= BORDER,
+        "border": outer / total >= BORDER,
         "corner": corners.max(axis=1) / total >= CORNER,
         "tiny": _numbers(table, "area") < TINY,
         "empty": _empty_passes(table),

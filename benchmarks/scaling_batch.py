@@ -42,13 +42,15 @@ class Watch:
 
     def __init__(self) -> None:
         self.me = psutil.Process()
-        self.start, self.cpu = time.perf_counter(), sum(self.me.cpu_times()[:2])
+        self.start, self.cpu = time.perf_counter(), 0.0
         self.times: list[tuple[float, int]] = []
         self.main = self.all = 0
 
     def __call__(self, tally: Tally) -> None:
         """Called with every tally."""
         done = tally.explained + tally.failed
+        if not self.times:  # what it cost to get ready is no cost per image
+            self.cpu = sum(self.me.cpu_times()[:2])
         self.times.append((time.perf_counter() - self.start, done))
         if done % 20 == 0:
             self.main = max(self.main, self.me.memory_info().rss)

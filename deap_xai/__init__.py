@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
     from deap_xai.explanation import Explanation
     from deap_xai.images import load_image
+    from deap_xai.runs import batch, summary
 
 __version__ = "0.1.0"
-__all__ = ["Backend", "Explainer", "Explanation", "compare", "load_image"]
+__all__ = ["Backend", "Explainer", "Explanation", "batch", "compare", "load_image", "summary"]
 
 _HOMES = {
     "Backend": "backends",
     "Explainer": "explainer",
     "Explanation": "explanation",
+    "batch": "runs",
     "compare": "comparison",
     "load_image": "images",
+    "summary": "runs",
 }
 
 

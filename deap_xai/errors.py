@@ -21,6 +21,7 @@ __all__ = [
     "ImageError",
     "MissingExtraError",
     "OperatorError",
+    "RunError",
     "SettingError",
     "SomeImagesFailed",
     "require",
@@ -81,6 +82,13 @@ class SomeImagesFailed(DeapXaiError):
             f"{place + 1}: {str(first) or type(first).__name__}; the others' explanations are in "
             "this error's .explanations"
         )
+
+
+class RunError(DeapXaiError, RuntimeError):
+    """A run over many images can't begin or go on: its settings, its folder or its workers.
+
+    What was explained until then stays in the run's folder.
+    """
 
 
 class MissingExtraError(DeapXaiError, ImportError):

@@ -17,7 +17,7 @@ ROOT = Path(deap_xai.__file__).parent
 # circles, those beside it. What isn't named here yet has to find its place.
 ROOMS = [
     "cli app",
-    "batch comparison report certificates",
+    "runs comparison report certificates",
     "adapters listing",
     "explainer",
     "together describing",

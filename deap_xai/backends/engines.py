@@ -88,7 +88,8 @@ def module_on(own: TorchBackend, engine: str, precision: str) -> Backend:
     elif engine in ("onnx", "openvino"):
         raise SettingError(
             f"engine {engine!r} takes a module in float32 or float64 on the device 'cpu', with a "
-            f"transform that can be taken apart; {own.name} is in {own.precision} on {str(own.device)!r}"
+            f"transform that can be taken apart; {own.name} is in {own.precision} on "
+            f"{str(own.device)!r}"
             f"{', its transform is opaque' * (own.preparation is None)}; use engine='torch'"
         )
     return _on(own, functools.partial(_converted, own), engines, engine, precision)

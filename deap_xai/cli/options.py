@@ -71,14 +71,15 @@ def make_explainer(settings: dict[str, Any]) -> Explainer:
     from deap_xai.plotting import use_files_only
 
     use_files_only()
-    explainer = Explainer(settings.pop("model"), **explainer_settings(settings))
+    explainer = Explainer(**explainer_settings(settings))
     if explainer.backend.choice:
         click.echo(explainer.backend.choice, err=True)
     return explainer
 
 
-def explainer_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Options as settings of the Explainer."""
+def explainer_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command as arguments of an Explainer."""
+    settings = dict(options)
     classes = settings.pop("classes")
     return {
         **settings,

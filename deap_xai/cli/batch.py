@@ -1,0 +1,82 @@
+"""``deap-xai batch``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deap_xai.cli.group import main
+from deap_xai.cli.options import explainer_settings, model_options
+from deap_xai.cli.progress import batch_progress
+
+__all__ = ["batch"]
+
+EXAMPLES = """\b
+Examples:
+  deap-xai batch photos/ --model resnet50 --out run/
+  deap-xai batch photos.csv --model mymodels:classifier --out run/ --workers 8
+  deap-xai batch photos/ --out run/ --cluster dask --address tcp://10.0.0.1:8786
+  deap-xai summary run/"""
+
+INTERRUPTED = 130
+"""What shells make of Ctrl-C."""
+
+
+@main.command(epilog=EXAMPLES)
+@click.argument("images", metavar="FOLDER|LIST|CSV")
+@model_options
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+              metavar="DIR", help="Folder of the run; an unfinished one goes on.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="N",
+              help="Processes on this machine.  [default: one a core; one on a GPU]")  # fmt: skip
+@click.option("--cluster", type=click.Choice(["dask", "ray"]),
+              help="Spread over a cluster instead.")  # fmt: skip
+@click.option("--address", metavar="URL", help="Where the cluster's scheduler is.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def batch(
+    images: str,
+    out: Path,
+    workers: int | None,
+    cluster: str | None,
+    address: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Explain all images of a folder, a list or a table, on all cores or a cluster.
+
+    A LIST has one path a line; a CSV has a column "path" and perhaps "target" (the class to
+    explain) and "label" (the true class). Stopped or killed, the same command goes on where it
+    was, and tries again what failed.
+    """
+    from deap_xai.plotting import use_files_only
+    from deap_xai.runs import batch as run
+
+    use_files_only()
+    settings = explainer_settings(options)
+    model = settings.pop("model")
+    try:
+        with batch_progress(quiet) as report:
+            tally = run(
+                images, model, out, workers=workers, cluster=cluster, address=address,
+                progress=report, **settings,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        click.echo(f"stopped; what is explained is in {out}; the same command goes on", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(f"{tally.explained} of {tally.total} images explained: {out / 'results.parquet'}")
+    if tally.failed:
+        click.echo(f"{tally.failed} failed: {out / 'failures.csv'} ({_commonest(out)})", err=True)
+    if not tally.explained:
+        sys.exit(1)
+    click.echo(f"Next: deap-xai summary {out}")
+
+
+def _commonest(out: Path) -> str:
+    from deap_xai.runs.folder import RunFolder
+
+    reasons = Counter(failure.error for failure in RunFolder(out).failures().values())
+    return ", ".join(f"{count} x {error}" for error, count in reasons.most_common(3))

@@ -1,0 +1,154 @@
+"""What a run explains: the images of a folder, of a list or of a table."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from deap_xai.errors import ImageError, SettingError
+
+__all__ = ["Images", "Item", "list_items"]
+
+Images: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+"""A folder, a list or a table of images by its path, or the images' own paths."""
+
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
+)  # fmt: skip
+"""What counts as an image in a folder, in either case."""
+
+
+class Item(NamedTuple):
+    """One image to explain.
+
+    Attributes
+    ----------
+    id
+        Names its files: the image's stem, and a hash of its name and target.
+    image
+        Its name: the path below the folder or the list's folder, with ``/``; else the whole path.
+    path
+        Where it is: an absolute path.
+    target
+        Class to explain, by name or index; None takes the most probable one.
+    label
+        The true class, where a table gave it.
+    bytes
+        Size of its file; -1 where there is none.
+    """
+
+    id: str
+    image: str
+    path: str
+    target: str | None = None
+    label: str | None = None
+    bytes: int = -1
+
+
+def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
+    """Where images come from, and each of them once, in the order of their names.
+
+    Parameters
+    ----------
+    images
+        A folder, searched with its sub-folders for files that end as images do (hidden ones and
+        the run's own folder aside); a ``.csv`` file with a column ``path`` and perhaps ``target``
+        and ``label``; any other file as a list, one path a line, where empty lines and those that
+        begin with ``#`` are skipped; or the paths themselves. A list's and a table's relative
+        paths start at its own folder.
+    out
+        Folder of the run.
+
+    Raises
+    ------
+    ImageError
+        If there is no image.
+    SettingError
+        If a list or table can't be read, or has no column ``path``.
+
+    Examples
+    --------
+    >>> source, items = list_items(["a/frog.jpg", "b/frog.jpg"], Path("run"))
+    >>> source, len({item.id for item in items}), items[0].id[:5], items[0].bytes
+    ('paths', 2, 'frog-', -1)
+    """
+    given = "the paths given"
+    rows: Iterable[Mapping[str, str]]
+    if not isinstance(images, (str, os.PathLike)):
+        source, root, rows = "paths", Path.cwd(), _plain(os.fspath(image) for image in images)
+    elif not Path(given := os.fspath(images)).exists():
+        raise ImageError(
+            f"there is nothing at {given!r} (looked from {Path.cwd()}); expected a "
+            "folder of images, a list of paths or a .csv with a column 'path'"
+        )
+    elif Path(images).is_dir():
+        root = Path(images).resolve()
+        source, rows = str(root), _plain(_found(root, out.resolve()))
+    else:
+        file = Path(images).resolve()
+        source, root, rows = str(file), file.parent, _read(file)
+    items = {item.id: item for item in (_item(root, **row) for row in rows)}
+    if not items:
+        raise ImageError(
+            f"there is no image in {given}; in a folder, files count that end in "
+            f"{', '.join(sorted(SUFFIXES))}"
+        )
+    return source, sorted(items.values(), key=lambda item: (item.image, item.target or ""))
+
+
+def _item(root: Path, path: str, target: str | None = None, label: str | None = None) -> Item:
+    whole = os.path.normpath(root / path)
+    inside = whole.startswith(os.path.join(root, ""))  # noqa: PTH118  # with its last slash
+    name = Path(os.path.relpath(whole, root) if inside else whole).as_posix()
+    digest = hashlib.sha256(f"{name}\0{target or ''}".encode(errors="surrogateescape")).hexdigest()
+    stem = re.sub(r"[^\w-]", "_", Path(name).stem, flags=re.ASCII)[:60]
+    try:
+        size = Path(whole).stat().st_size
+    except (OSError, ValueError):
+        size = -1  # what is wrong with it is said when it should be explained
+    return Item(f"{stem}-{digest[:16]}", name, whole, target or None, label or None, size)
+
+
+def _plain(paths: Iterable[str]) -> Iterator[Mapping[str, str]]:
+    return ({"path": path} for path in paths)
+
+
+def _found(root: Path, out: Path) -> Iterator[str]:
+    for folder, below, files in os.walk(root):
+        here = Path(folder)
+        below[:] = [name for name in below if not name.startswith(".") and here / name != out]
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield str(here / name)
+
+
+def _read(file: Path) -> Iterable[Mapping[str, str]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"can't read the list of images {os.fspath(file)!r}: {error}; expected a folder, a "
+            "text file with one path a line or a .csv with a column 'path'"
+        ) from error
+    if file.suffix.lower() != ".csv":
+        lines = (line.strip() for line in text.splitlines())
+        return _plain(line for line in lines if line and not line.startswith("#"))
+    table = csv.DictReader(text.splitlines())
+    columns = [(name or "").strip() for name in table.fieldnames or ()]
+    table.fieldnames = columns
+    if "path" not in columns:
+        raise SettingError(
+            f"{os.fspath(file)} has the columns {', '.join(columns) or '(none)'}; expected one "
+            "called 'path', and perhaps 'target' (class to explain) and 'label' (true class)"
+        )
+    wanted = [name for name in ("path", "target", "label") if name in columns]
+    return [
+        {str(name): (row[name] or "").strip() for name in wanted}
+        for row in table
+        if (row["path"] or "").strip()
+    ]

@@ -1,0 +1,204 @@
+"""One run over many images, from the first start to the last image, however often it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from deap_xai.errors import SettingError
+from deap_xai.explainer import Explainer
+from deap_xai.runs.folder import RunFolder
+from deap_xai.runs.items import Images, Item, list_items
+from deap_xai.runs.settings import run_settings, settings_hash
+from deap_xai.runs.spread import Spread, explain_all, spreading
+from deap_xai.runs.worker import Task, packed
+
+__all__ = ["Tally", "batch"]
+
+REFRESH = 30.0
+"""Seconds between two versions of the table, at least."""
+
+
+class Tally(NamedTuple):
+    """How far a run is.
+
+    Attributes
+    ----------
+    folder
+        Of the run.
+    total, explained, failed
+        Images to explain; those of them that are; those that could not be, in this start.
+    earlier
+        How many of the explained were so before this start.
+    """
+
+    folder: Path
+    total: int
+    explained: int
+    failed: int
+    earlier: int
+
+
+class _Stop(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt, which a search answers with the best so far."""
+
+
+def batch(
+    images: Images,
+    model: Any,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    address: str | None = None,
+    progress: Callable[[Tally], None] | None = None,
+    **settings: Any,
+) -> Tally:
+    """Explain many images, on this machine's cores or on a cluster, into a folder.
+
+    Started again with the same settings it goes on where it stopped; images that failed are tried
+    again. Results depend neither on the number of workers nor on their order nor on the cluster:
+    each image's seed comes from the run's seed and the file's own bytes, and every worker computes
+    with one thread. (A budget of ``seconds`` does depend on the machine.)
+
+    Parameters
+    ----------
+    images
+        A folder, a list or a table (``.csv`` with a column ``path`` and perhaps ``target`` and
+        ``label``), or paths; see :func:`~deap_xai.runs.items.list_items`.
+    model
+        As for :class:`~deap_xai.Explainer`. For several workers a name is best: it is loaded once
+        a worker, while a module or a function travels with every image.
+    out
+        The run's folder. It gets ``settings.json``, ``explanations/``, ``results.parquet``, one row
+        an image, and ``failures.csv`` with reasons, if there are any.
+    workers
+        Processes; None takes one a core, or one if the model is on a GPU. 1 is this very process,
+        where a worker's death is the run's.
+    cluster, address
+        ``"dask"`` or ``"ray"``, and where its scheduler is; its workers must see images and ``out``
+        under the same paths.
+    progress
+        Called with the :class:`Tally` at the beginning and after every image.
+    settings
+        The other arguments of :class:`~deap_xai.Explainer`.
+
+    Returns
+    -------
+    The final tally.
+
+    Raises
+    ------
+    ImageError, SettingError, BackendError
+        If there is no image, or a setting makes no sense; nothing is written then.
+    RunError
+        If the folder holds a run with other settings or can't be written, or workers keep dying.
+        What was explained stays.
+    KeyboardInterrupt
+        On Ctrl-C, after the table is written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from deap_xai.demo import creature
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Image.fromarray(creature(1).image).save(folder / "one.png")
+    >>> tally = batch(folder, "demo", folder / "run", workers=1, budget=30)
+    >>> tally.explained, tally.failed
+    (1, 0)
+    """
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise SettingError(f"workers must be a whole number of at least 1; got {workers!r}")
+    source, items = list_items(images, Path(out))
+    explainer = Explainer(model, **settings)
+    facts = run_settings(explainer, source, model, settings)
+    if workers is None and cluster is None and _on_gpu(explainer):
+        workers = 1
+    folder = RunFolder(out)
+    with spreading(workers, cluster, address) as (spread, parent):
+        folder.open(facts, settings_hash(facts))
+        todo = _todo(folder, items)
+        earlier = len(items) - len(todo)
+        tally = Tally(folder.path, len(items), earlier, 0, earlier)
+        carried = explainer if workers == 1 else packed({"model": model, **settings})
+        task = Task(carried, str(folder.path), explainer.seed, parent)
+        del explainer, carried  # where workers load it themselves, it needn't stay in memory here
+        try:
+            with _ctrl_c_stops():
+                return _run(folder, spread, task, todo, tally, progress)
+        except _Stop:
+            raise KeyboardInterrupt from None
+
+
+def _on_gpu(explainer: Explainer) -> bool:
+    device = getattr(explainer.backend, "device", None)
+    return getattr(device, "type", "cpu") != "cpu"
+
+
+def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
+    """What isn't explained yet; a table of what is gets written."""
+    table = folder.table()
+    folder.write(table)
+    sizes = dict(zip(table["id"].to_pylist(), table["bytes"].to_pylist(), strict=True))
+    todo = [item for item in items if sizes.get(item.id, -2) != item.bytes]
+    with folder.writing():
+        for item in todo:  # an image that has changed since
+            folder.file(item.id).unlink(missing_ok=True)
+    return todo
+
+
+def _run(
+    folder: RunFolder,
+    spread: Spread,
+    task: Task,
+    todo: Sequence[Item],
+    tally: Tally,
+    progress: Callable[[Tally], None] | None,
+) -> Tally:
+    rows: list[dict[str, Any]] = []
+    written = time.monotonic()
+    report = progress or (lambda tally: None)
+    report(tally)
+    try:
+        for outcome in explain_all(spread, task, folder, todo):
+            if outcome.failure is not None:
+                folder.fail(outcome.failure)
+                tally = tally._replace(failed=tally.failed + 1)
+            elif outcome.row is not None:
+                rows.append(outcome.row)
+                tally = tally._replace(explained=tally.explained + 1)
+            report(tally)
+            if time.monotonic() - written > REFRESH:
+                folder.add(rows)
+                rows, written = [], time.monotonic()
+    finally:
+        folder.add(rows)
+        # The files are the truth: whatever ended this, the table says what they hold.
+        folder.write(folder.table())
+        folder.tidy_failures()
+    return tally
+
+
+@contextmanager
+def _ctrl_c_stops() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to write takes no time
+        raise _Stop
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,78 @@
+"""What makes two runs the same: settings in values that JSON knows, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_xai import __version__
+from deap_xai.explainer import Explainer
+
+__all__ = ["run_settings", "settings_hash"]
+
+
+def run_settings(
+    explainer: Explainer, source: str, model: Any, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that results depend on, in values that JSON knows.
+
+    Where a name doesn't tell what is behind it (weights in a file, a torch module, a label map,
+    class names), a digest of the content stands beside it. Code behind a function's name isn't
+    looked at.
+
+    Parameters
+    ----------
+    explainer
+        Made of ``model`` and ``given``.
+    source
+        Where the images come from.
+    model, given
+        What the explainer was made of.
+    """
+    contents = {"model": _digest(model), "weights": _file_digest(given.get("weights"))}
+    for name in ("segments", "fill", "class_names"):
+        contents[name] = _digest(given.get(name))
+    named = {"model": model} if isinstance(model, str) else {}
+    return {
+        "deap_xai": __version__,
+        "images": source,
+        "seed": explainer.seed,
+        **explainer.settings(),
+        **named,
+        "contents": {name: value for name, value in contents.items() if value},
+    }
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings, whatever the order of their keys.
+
+    Examples
+    --------
+    >>> settings_hash({"a": 1, "b": 2}) == settings_hash({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: str | Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def _digest(value: Any) -> str | None:
+    """Of what an array, a torch module or a sequence of names holds; None for anything else."""
+    found = hashlib.sha256()
+    if isinstance(value, np.ndarray):
+        found.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    elif isinstance(value, (list, tuple)):
+        found.update(json.dumps([str(part) for part in value]).encode())
+    elif hasattr(value, "state_dict"):
+        for name, tensor in value.state_dict().items():
+            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    else:
+        return None
+    return found.hexdigest()[:16]

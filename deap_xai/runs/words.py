@@ -1,0 +1,122 @@
+"""A summary as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from deap_xai.runs.places import coarse
+
+if TYPE_CHECKING:
+    from deap_xai.runs.groups import Group
+    from deap_xai.runs.overview import ClassSummary, Summary
+
+__all__ = ["told"]
+
+CLASSES = 20
+"""Classes in the text; the JSON has all."""
+
+GROUPS, LEAST = 8, 3
+"""Groups in the text and the figure, and pictures in each of them, at most and at least."""
+
+NAMES = 3
+"""Pictures named at a time; the JSON has all."""
+
+LEGEND = """\
+few suffice: a fifth of the superpixels give nine tenths of the full view's probability, and
+nothing at all doesn't; gained: the kept part's probability less the full view's; kept: share of
+superpixels; empty passes: nothing at all gives nine tenths, so the explanation says nothing"""
+
+REASONS = {
+    "border": "lies at the border (nine tenths of it in the outer eighth)",
+    "corner": "lies in a corner (half of it in a quarter by a quarter)",
+    "tiny": "is tiny (less than 2 % of the view)",
+    "empty": "passes on the empty view (try another --fill)",
+}
+
+
+def told(summary: Summary) -> str:
+    """All of a summary but its maps, in lines of some 100 characters."""
+    failed = f", {summary.failed} more failed" if summary.failed else ""
+    lines = [
+        f"{len(summary.ids)} pictures explained{failed}; model {summary.settings['model']}",
+        "",
+        *_classes(summary),
+        LEGEND,
+        "",
+        *_places(summary),
+        "",
+        "Pictures whose explanation",
+        *_odd(summary),
+        "",
+        "Explanations alike in place and colour; a large group over many classes may be a shortcut",
+        *_groups(summary),
+    ]
+    return "\n".join(lines)
+
+
+def _classes(summary: Summary) -> Iterator[str]:
+    labelled = summary.classes[0].right is not None
+    width = max(5, *(len(c.name) for c in summary.classes[: CLASSES + 1]))
+    yield (
+        f"{'class':<{width}}  pictures  {'right  ' if labelled else ''}"
+        "few suffice  gained  kept  empty passes"
+    )
+    for c in summary.classes[: CLASSES + 1]:
+        yield _row(c, width, labelled)
+    if (hidden := len(summary.classes) - 1 - CLASSES) > 0:
+        yield f"… and {hidden} classes of fewer pictures, which --json has"
+
+
+def _row(c: ClassSummary, width: int, labelled: bool) -> str:
+    right = "     -" if c.right is None else f"{c.right:6.0%}"
+    return (
+        f"{c.name:<{width}}  {c.pictures:8d} {right + ' ' if labelled else ''}"
+        f"{c.few:12.0%}  {c.gained:+6.3f} {c.kept:5.0%}  {c.empty:12.0%}"
+    )
+
+
+def _places(summary: Summary) -> Iterator[str]:
+    if not summary.places:
+        yield "No corner or edge of the frame stands out."
+        return
+    yield "LOOK HERE: explanations sit on these places more often than objects and chance explain"
+    for place in summary.places:
+        who = "all classes" if place.target_name is None else place.target_name
+        yield (
+            f"  {place.where}, {who} ({place.pictures} pictures): {place.coverage:.0%} of it is "
+            f"kept,\n    {place.expected:.0%} expected by chance, p < {place.p:.0e}; "
+            f"it holds {place.share:.0%} of all that is kept"
+        )
+
+
+def _odd(summary: Summary) -> Iterator[str]:
+    for reason, text in REASONS.items():
+        images = summary.odd[reason]
+        named = ", ".join(images[:NAMES]) + (", …" if len(images) > NAMES else "")
+        yield f"  {text}: {len(images)}{': ' + named if named else ''}"
+
+
+def _groups(summary: Summary) -> Iterator[str]:
+    total = len(summary.ids)
+    large = [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
+    for group in large:
+        classes = [f"{count} {name}" for name, count in group.classes.items()]
+        shown = ", ".join(classes[:NAMES]) + (", …" if len(classes) > NAMES else "")
+        colour = "".join(f"{value:02x}" for value in group.colour)
+        yield (
+            f"  {group.pictures} ({group.pictures / total:.0%}), mostly {_where(group)}, mean "
+            f"colour #{colour}: {shown}; such as {summary.images[group.typical[0]]}"
+        )
+    rest = total - sum(group.pictures for group in large)
+    if rest:
+        yield f"  {rest} ({rest / total:.0%}) in smaller groups"
+
+
+def _where(group: Group) -> str:
+    """The part of the frame that a group's explanations cover most."""
+    if group.map.mean() > 0.5:
+        return "all over"
+    row, column = divmod(int(coarse(group.map[None])[0].argmax()), 4)
+    height, side = ("upper", "", "", "lower")[row], ("left", "", "", "right")[column]
+    return f"{height} {side}".strip() or "in the middle"

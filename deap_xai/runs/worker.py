@@ -1,0 +1,209 @@
+"""What a worker does: load the explainer once, then explain image after image with one thread."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import pickle
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+from threadpoolctl import threadpool_limits
+
+from deap_xai.errors import RunError, SettingError
+from deap_xai.explainer import Explainer
+from deap_xai.explanation import Explanation
+from deap_xai.images import load_image
+from deap_xai.runs.folder import Failure, RunFolder
+from deap_xai.runs.items import Item
+from deap_xai.runs.rows import row_of
+
+__all__ = ["Outcome", "Task", "explain_one", "image_seed", "packed"]
+
+DEATHS = 2
+"""An image over which so many workers died isn't tried again in this run."""
+
+_ONE_AT_A_TIME = threading.Lock()  # chance is drawn from states that a process's threads share
+
+
+class Task(NamedTuple):
+    """What is the same for every image of a run.
+
+    Attributes
+    ----------
+    explainer
+        In the process that made it, the Explainer itself; for others its settings, as
+        :func:`packed` packs them: a model given by name travels as that name.
+    folder
+        The run's.
+    seed
+        The run's.
+    parent
+        Process whose death ends a worker; None where a cluster looks after its workers.
+    """
+
+    explainer: Explainer | bytes
+    folder: str
+    seed: int
+    parent: int | None
+
+
+class Outcome(NamedTuple):
+    """What became of an image: its row in the table, or its failure."""
+
+    item: Item
+    row: dict[str, Any] | None = None
+    failure: Failure | None = None
+
+
+def packed(settings: dict[str, Any]) -> bytes:
+    """An Explainer's settings as bytes that :func:`explain_one` unpacks in another process.
+
+    Raises
+    ------
+    RunError
+        If something among them can't travel to another process.
+    """
+    try:
+        return bytes(cloudpickle.dumps(settings))
+    except Exception as error:  # whatever an object's own pickling raises
+        raise RunError(
+            f"the model or another setting can't travel to other processes ({error}); name the "
+            "model as 'package.module:attribute', or use workers=1"
+        ) from error
+
+
+def image_seed(seed: int, digest: str) -> int:
+    """An image's seed, 0..2**32 - 1, from the run's seed and the SHA-256 of the file's bytes.
+
+    Examples
+    --------
+    >>> image_seed(0, "ab") == image_seed(0, "ab") != image_seed(1, "ab")
+    True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}:{digest}".encode()).digest()[:4], "big")
+
+
+def explain_one(task: Task, item: Item) -> Outcome:
+    """Explain one image and save the explanation; what is wrong with the image becomes a failure.
+
+    Raises
+    ------
+    RunError
+        If the run's folder can't be written.
+    """
+    if task.parent is not None and task.parent != os.getpid():
+        _follow(task.parent)
+    _leave_chance_alone()
+    own = task.explainer
+    explainer = _unpacked(own) if isinstance(own, bytes) else own
+    folder = RunFolder(task.folder)
+    with _ONE_AT_A_TIME, _one_thread():
+        if (row := _row_on_file(folder, item)) is not None:
+            return Outcome(item, row)  # done already, by a worker whose answer was lost
+        marker = folder.running / item.id
+        with folder.writing():
+            deaths = marker.stat().st_size if marker.exists() else 0
+            if deaths < DEATHS:
+                with marker.open("ab") as file:
+                    file.write(b"x")  # stays behind if this process dies
+        try:
+            if deaths >= DEATHS:
+                return _failed(item, "WorkerDied", f"{deaths} workers died while they were at it")
+            return _explained(task, item, explainer, folder)
+        finally:
+            with folder.writing():
+                marker.unlink(missing_ok=True)
+
+
+def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) -> Outcome:
+    try:
+        image = load_image(item.path)
+        digest = hashlib.sha256(Path(item.path).read_bytes()).hexdigest()
+        seeded = copy.copy(explainer)
+        seeded.seed = image_seed(task.seed, digest)
+        explanation = seeded.explain(image, item.target)
+    except Exception as error:  # one image must not end the run, whatever its model raises
+        return _failed(item, type(error).__name__, str(error) or "no reason given")
+    own = item._asdict()
+    facts = {"asked": own.pop("target"), "sha256": digest, **own}
+    settings = {**explanation.settings, "image": facts}
+    explanation = replace(explanation, settings=settings)
+    with folder.writing():
+        explanation.save(folder.file(item.id))
+    return Outcome(item, row_of(explanation))
+
+
+def _failed(item: Item, error: str, reason: str) -> Outcome:
+    return Outcome(item, failure=Failure(item.id, item.image, error, " ".join(reason.split())))
+
+
+def _row_on_file(folder: RunFolder, item: Item) -> dict[str, Any] | None:
+    try:
+        return row_of(Explanation.load(folder.file(item.id)))
+    except (SettingError, KeyError):  # none, or a damaged one
+        return None
+
+
+@lru_cache(maxsize=1)
+def _unpacked(settings: bytes) -> Explainer:
+    # Packed by this very run and handed over by its own process; never read from a file.
+    return Explainer(**pickle.loads(settings))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread a worker: no core has two to serve, and sums come out the same everywhere."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    with threadpool_limits(1):
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _leave_chance_alone() -> None:
+    """Give Dask a generator of its own.
+
+    DEAP's operators draw from the global ``random``. So do Dask's threads in a worker's process, to
+    sample what they send, and a search would depend on when they do.
+    """
+    own = random.Random()
+    shared = random.random.__self__  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("dask", "distributed", "tornado"):
+            for key, value in list(vars(module).items()):
+                if value is random:
+                    setattr(module, key, own)
+                elif getattr(value, "__self__", None) is shared:
+                    setattr(module, key, getattr(own, value.__name__))
+
+
+@lru_cache(maxsize=1)
+def _follow(parent: int) -> None:
+    """Leave Ctrl-C to the run's main process, and end soon after it, even if it is killed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

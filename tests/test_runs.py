@@ -1,0 +1,466 @@
+"""Runs in one process: what is explained, the run's folder, going on, failures, errors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import CellModel, cell_probability
+from PIL import Image as PILImage
+
+import deap_xai as dx
+from deap_xai.errors import BackendError, ImageError, RunError, SettingError
+from deap_xai.explanation import Explanation
+from deap_xai.runs import Tally
+from deap_xai.runs import run as running
+from deap_xai.runs.folder import Failure, RunFolder
+from deap_xai.runs.items import list_items
+from deap_xai.runs.settings import run_settings
+from deap_xai.runs.worker import image_seed, packed
+
+SMALL = {"segments": "grid:n_segments=16", "fill": "black", "budget": 30, "workers": 1}
+
+
+@pytest.fixture
+def pictures(tmp_path, image):
+    """Four pictures, one in a sub-folder and two of one name; a broken one and a text."""
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    for number, name in enumerate(["b.png", "a.png", "sub/a.png", "c.PNG"]):
+        PILImage.fromarray(np.roll(image, number, axis=0)).save(folder / name, format="PNG")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("b.png\n\n# all of them\nsub/a.png\nb.png\n")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+def table(run, *without):
+    return pq.read_table(Path(run) / "results.parquet").drop_columns(["seconds", *without])
+
+
+def names(run):
+    return table(run)["image"].to_pylist()
+
+
+def state(folder):
+    """Every file of a folder with its content's hash and when it was written."""
+    return {
+        path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in Path(folder).glob("*.npz")
+    }
+
+
+def test_a_folder_with_its_sub_folders(pictures, tmp_path):
+    tally = dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    assert tally == Tally(tmp_path / "run", total=5, explained=4, failed=1, earlier=0)
+    assert names(tmp_path / "run") == ["a.png", "b.png", "c.PNG", "sub/a.png"]
+    with (tmp_path / "run" / "failures.csv").open(newline="") as file:
+        [failure] = csv.DictReader(file)
+    assert (failure["image"], failure["error"]) == ("bad.jpg", "ImageError")
+    assert "is not an image that Pillow knows" in failure["reason"]
+
+
+def test_each_row_is_its_files_explanation(pictures, tmp_path):
+    dx.batch(pictures, CellModel(), tmp_path / "run", class_names=["other", "frog"], **SMALL)
+    rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
+    for row in rows:
+        e = Explanation.load(tmp_path / "run" / "explanations" / f"{row['id']}.npz")
+        for key in "probability probability_full size n_segments seed model_calls minimal".split():
+            assert row[key] == getattr(e, key)
+        keep = e.mask[e.segments]
+        assert row["area"] == keep.mean()
+        cells = keep.reshape(8, 3, 8, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(np.reshape(row["map"], (8, 8)), cells, atol=1e-6)
+        np.testing.assert_allclose(row["colour"], e.view[keep].mean(axis=0), rtol=1e-5)
+        enough = [p.size for p in e.front if p.probability >= 0.9 * e.probability_full]
+        assert row["enough"] == min(enough)
+        data = (pictures / row["image"]).read_bytes()
+        assert (row["bytes"], row["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert row["seed"] == e.seed == image_seed(0, row["sha256"])
+        assert row["target_name"] == ["other", "frog"][row["target"]]
+        assert e.settings["image"]["image"] == row["image"]
+
+
+def test_an_image_of_a_run_is_that_of_explain_with_its_seed(pictures, tmp_path):
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    row = table(tmp_path / "run").to_pylist()[0]
+    settings = {key: value for key, value in SMALL.items() if key != "workers"}
+    alone = dx.Explainer(CellModel(), seed=row["seed"], **settings).explain(pictures / row["image"])
+    saved = Explanation.load(tmp_path / "run" / "explanations" / f"{row['id']}.npz")
+    assert (alone.mask == saved.mask).all()
+    assert (alone.archive.masks == saved.archive.masks).all()
+
+
+def test_a_list_and_a_table(pictures, tmp_path):
+    source, items = list_items(pictures / "notes.txt", tmp_path)
+    assert source == str(pictures / "notes.txt")
+    assert [item.image for item in items] == ["b.png", "sub/a.png"]  # each once, sorted
+    (pictures / "all.csv").write_text(
+        "\ufeffpath, label ,target,more\nb.png,frog,1,x\nb.png,frog,0,y\na.png,toad,,z\n,,,\n"
+    )
+    settings = {**SMALL, "class_names": ["toad", "frog"]}
+    dx.batch(pictures / "all.csv", CellModel(), tmp_path / "run", **settings)
+    rows = table(tmp_path / "run").to_pylist()
+    facts = [(row["image"], row["label"], row["asked"], row["target"]) for row in rows]
+    assert facts == [
+        ("a.png", "toad", None, 1),
+        ("b.png", "frog", "0", 0),
+        ("b.png", "frog", "1", 1),
+    ]
+
+
+def test_paths_one_by_one_may_be_outside(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(pictures)
+    source, items = list_items(["a.png", pictures / "sub" / "a.png", "/else/x.png"], tmp_path)
+    assert source == "paths"
+    assert [item.image for item in items] == ["/else/x.png", "a.png", "sub/a.png"]
+    assert len({item.id for item in items}) == 3
+
+
+def test_the_same_bytes_twice_are_two_rows_of_one_result(pictures, tmp_path):
+    (pictures / "twin.png").write_bytes((pictures / "a.png").read_bytes())
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    rows = {row["image"]: row for row in table(tmp_path / "run", "id").to_pylist()}
+    one, two = rows["a.png"], rows["twin.png"]
+    assert {**one, "image": ""} == {**two, "image": ""}
+    assert one["seed"] != rows["b.png"]["seed"]
+
+
+def test_the_runs_own_folder_is_no_image(pictures):
+    run = pictures / "run"
+    dx.batch(pictures, CellModel(), run, **SMALL)
+    PILImage.new("RGB", (9, 9)).save(run / "maps.png")
+    assert dx.batch(pictures, CellModel(), run, **SMALL).total == 5
+
+
+def test_started_again_it_does_only_what_is_left(pictures, tmp_path):
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    before = state(tmp_path / "run" / "explanations")
+    PILImage.new("RGB", (24, 24), "white").save(pictures / "bad.jpg")
+    model = CellModel()
+    tallies = []
+    tally = dx.batch(pictures, model, tmp_path / "run", progress=tallies.append, **SMALL)
+    assert (tally.explained, tally.failed, tally.earlier) == (5, 0, 4)
+    assert [one.explained for one in tallies] == [4, 5]
+    assert model.images <= 30
+    after = state(tmp_path / "run" / "explanations")
+    assert before.items() < after.items()
+    assert not (tmp_path / "run" / "failures.csv").exists()  # what failed is explained by now
+
+
+def test_an_image_that_changed_is_explained_anew(pictures, tmp_path, image):
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    PILImage.fromarray(image[:, ::-1] // 2).save(pictures / "a.png", compress_level=0)
+    model = CellModel()
+    assert dx.batch(pictures, model, tmp_path / "run", **SMALL).earlier == 3
+    assert model.images > 0
+    digest = hashlib.sha256((pictures / "a.png").read_bytes()).hexdigest()
+    assert table(tmp_path / "run").to_pylist()[0]["sha256"] == digest
+    assert names(tmp_path / "run") == ["a.png", "b.png", "c.PNG", "sub/a.png"]
+
+
+@pytest.mark.parametrize("damage", ["no table", "a bad table", "an old table", "a bad file"])
+def test_the_files_are_the_truth(pictures, tmp_path, damage):
+    run = tmp_path / "run"
+    dx.batch(pictures, CellModel(), run, **SMALL)
+    whole = table(run)
+    file = run / "explanations" / f"{whole['id'][0].as_py()}.npz"
+    if damage == "no table":
+        (run / "results.parquet").unlink()
+    elif damage == "a bad table":
+        (run / "results.parquet").write_bytes(b"PAR1")
+    elif damage == "an old table":
+        pq.write_table(pq.read_table(run / "results.parquet").slice(2), run / "results.parquet")
+    else:
+        (run / "results.parquet").unlink()
+        file.write_bytes(file.read_bytes()[:99])
+    model = CellModel()
+    dx.batch(pictures, model, run, **SMALL)
+    assert table(run).equals(whole)
+    assert (model.images > 0) == (damage == "a bad file")
+
+
+def test_a_deleted_explanation_is_made_again(pictures, tmp_path):
+    run = tmp_path / "run"
+    dx.batch(pictures, CellModel(), run, **SMALL)
+    whole = table(run)
+    (run / "explanations" / f"{whole['id'][1].as_py()}.npz").unlink()
+    assert dx.batch(pictures, CellModel(), run, **SMALL).earlier == 3
+    assert table(run).equals(whole)
+
+
+def test_other_settings_are_refused_and_named(pictures, tmp_path):
+    run = tmp_path / "run"
+    dx.batch(pictures, CellModel(), run, **SMALL)
+    before = state(run / "explanations")
+    changed = {**SMALL, "budget": 31, "fill": "blur"}
+    with pytest.raises(
+        RunError, match=r"other settings .budget: there 30, now 31; fill: there 'black', now 'blur'"
+    ):
+        dx.batch(pictures, CellModel(), run, **changed)
+    with pytest.raises(RunError, match="images: there "):
+        dx.batch(pictures / "sub", CellModel(), run, **SMALL)
+    with pytest.raises(RunError, match="seed: there 0, now 1"):
+        dx.batch(pictures, CellModel(), run, seed=1, **SMALL)
+    assert state(run / "explanations") == before
+
+
+def test_settings_tell_contents_apart(tmp_path, segments):
+    torch = pytest.importorskip("torch")
+
+    def facts(model, **given):
+        return run_settings(dx.Explainer(model, **given), "paths", model, given)
+
+    one, two = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert facts(one)["model"] == facts(two)["model"]
+    assert facts(one) == facts(one) != facts(two)
+    model = CellModel()
+    assert facts(model, segments=segments) != facts(model, segments=segments.T.copy())
+    assert facts(model, class_names=["a", "b"]) != facts(model, class_names=["b", "a"])
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"1")
+    explainer = dx.Explainer(model)
+    before = run_settings(explainer, "paths", model, {"weights": weights})
+    weights.write_bytes(b"2")
+    assert before != run_settings(explainer, "paths", model, {"weights": weights})
+
+
+def test_a_folder_with_other_things_is_left_alone(pictures, tmp_path):
+    with pytest.raises(RunError, match="holds other things, no run"):
+        dx.batch(pictures, CellModel(), pictures / "sub", **SMALL)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text(json.dumps({"format": 99, "settings": {}}))
+    with pytest.raises(SettingError, match="another version"):
+        dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    (tmp_path / "run" / "settings.json").write_text("{")
+    with pytest.raises(SettingError, match="is no run"):
+        dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"workers": 0}, SettingError, "workers must be a whole number of at least 1; got 0"),
+        ({"model": "resnet_18"}, SettingError, "did you mean 'resnet18'"),
+        ({"model": "nowhere:model"}, BackendError, "can't import nowhere:model"),
+        ({"fill": "blurr"}, SettingError, "did you mean 'blur'"),
+        ({"images": "nowhere"}, ImageError, "there is nothing at 'nowhere'"),
+        ({"images": []}, ImageError, "no image in the paths given"),
+        ({"cluster": "slurm", "workers": None}, SettingError, "unknown cluster 'slurm'"),
+        ({"cluster": "dask"}, SettingError, "workers=1 and a cluster"),
+        ({"address": "tcp://x"}, SettingError, "without a cluster; name dask or ray"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_is_written(
+    pictures, tmp_path, change, error, message
+):
+    given = {"images": pictures, "model": CellModel(), "out": tmp_path / "run", **SMALL, **change}
+    with pytest.raises(error, match=message):
+        dx.batch(**given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_lists_that_can_not_be_read(tmp_path):
+    (tmp_path / "x.csv").write_text("file,label\na.png,b\n")
+    with pytest.raises(SettingError, match="has the columns file, label; expected one"):
+        list_items(tmp_path / "x.csv", tmp_path)
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(SettingError, match=r"can't read the list of images '.*x.png'"):
+        list_items(tmp_path / "x.png", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match=r"no image in .*empty; in a folder, files count"):
+        list_items(tmp_path / "empty", tmp_path)
+
+
+def test_whatever_a_model_raises_costs_one_image(pictures, tmp_path):
+    def moody(images):
+        if images[0, 0, 0].sum() == dark:
+            raise ZeroDivisionError
+        return CellModel()(images)
+
+    with PILImage.open(pictures / "c.PNG") as picture:
+        dark = int(np.asarray(picture)[0, 0].sum())
+    tally = dx.batch(pictures, moody, tmp_path / "run", **SMALL)
+    assert (tally.explained, tally.failed) == (3, 2)
+    failures = RunFolder(tmp_path / "run").failures().values()
+    assert sorted((one.error, one.image) for one in failures) == [
+        ("ImageError", "bad.jpg"),
+        ("ZeroDivisionError", "c.PNG"),
+    ]
+
+
+def test_missing_files_and_wrong_targets_are_failures(pictures, tmp_path):
+    (pictures / "all.csv").write_text("path,target\na.png,cow\ngone.png,\nb.png,1\n")
+    tally = dx.batch(pictures / "all.csv", CellModel(), tmp_path / "run", **SMALL)
+    assert (tally.explained, tally.failed) == (1, 2)
+    reasons = {f.image: f.reason for f in RunFolder(tmp_path / "run").failures().values()}
+    assert "has no class names" in reasons["a.png"]
+    assert "there is no image file" in reasons["gone.png"]
+
+
+def test_a_failure_line_that_was_cut_off_is_passed_over(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.open({}, "")
+    folder.fail(Failure("a-1", "a.png", "ImageError", 'a "reason",\nof two lines'))
+    with folder.failures_file.open("a") as file:
+        file.write("b-2,b.pn")
+    assert [failure.image for failure in folder.failures().values()] == ["a.png"]
+    folder.tidy_failures()
+    assert folder.failures_file.read_text().count("\n") == 3
+
+
+def test_the_table_is_refreshed_on_the_way(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "REFRESH", 0.0)
+    rows = []
+
+    def look(tally):
+        path = tally.folder / "results.parquet"
+        rows.append(len(pq.read_table(path)))
+
+    dx.batch(pictures, CellModel(), tmp_path / "run", progress=look, **SMALL)
+    assert rows == [0, 0, 1, 2, 2, 3]  # bad.jpg is the third
+
+
+def test_ctrl_c_keeps_what_is_done(pictures, tmp_path):
+    class Impatient(CellModel):
+        def __call__(self, images):
+            if self.images > 65:
+                signal.raise_signal(signal.SIGINT)
+            return super().__call__(images)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        dx.batch(pictures, Impatient(), tmp_path / "run", **SMALL)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert names(tmp_path / "run") == ["a.png", "b.png"]  # nothing half-searched among them
+    assert (
+        dx.batch(pictures, Impatient(), tmp_path / "other", **SMALL | {"budget": 8}).explained == 4
+    )
+
+
+def test_it_runs_in_another_thread(pictures, tmp_path):
+    work = threading.Thread(
+        target=dx.batch, args=(pictures, CellModel(), tmp_path / "run"), kwargs=SMALL
+    )
+    work.start()
+    work.join()
+    assert len(names(tmp_path / "run")) == 4
+
+
+def test_a_model_on_a_gpu_gets_one_process(pictures, tmp_path):
+    class Device:
+        type = "cuda"
+
+    class OnGpu(dx.Backend):
+        device = Device()
+        lock = threading.Lock()  # so that it couldn't travel
+
+        def predict(self, images):
+            assert os.getpid() == here
+            return np.full((len(images), 2), 0.5)
+
+    here = os.getpid()
+    settings = {key: value for key, value in SMALL.items() if key != "workers"}
+    assert dx.batch(pictures, OnGpu(), tmp_path / "run", **settings).explained == 4
+
+
+def test_what_can_not_travel_is_said(pictures, tmp_path):
+    lock = threading.Lock()
+    with pytest.raises(RunError, match=r"can't travel to other processes .*or use workers=1"):
+        packed({"model": lambda images: lock})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("what", ["explanation", "table"])
+def test_a_full_disk(pictures, tmp_path, what):
+    """The operating system's own answer, which /dev/full gives to whoever writes to it."""
+    run = tmp_path / "run"
+    dx.batch(pictures / "notes.txt", CellModel(), run, **SMALL)
+    before = state(run / "explanations")
+    (pictures / "notes.txt").write_text("a.png\nb.png\nsub/a.png\n")
+    [item] = [one for one in list_items(pictures / "notes.txt", run)[1] if one.image == "a.png"]
+    file = run / "results.parquet" if what == "table" else RunFolder(run).file(item.id)
+
+    def fill(tally):
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        if not part.is_symlink():
+            part.symlink_to("/dev/full")
+
+    done = 3 if what == "table" else 2
+    with pytest.raises(RunError, match=rf"No space left on device; {done} finished .* goes on"):
+        dx.batch(pictures / "notes.txt", CellModel(), run, progress=fill, **SMALL)
+    assert before.items() <= state(run / "explanations").items()
+    assert names(run) == ["b.png", "sub/a.png"]
+    assert dx.batch(pictures / "notes.txt", CellModel(), run, **SMALL).earlier == done
+    assert names(run) == ["a.png", "b.png", "sub/a.png"]
+
+
+LIMITED = """
+import resource, signal, sys
+import deap_xai as dx
+from deap_xai.errors import RunError
+import numpy as np
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+try:
+    dx.batch(sys.argv[1], lambda x: np.full((len(x), 2), 0.5), sys.argv[2], workers=1,
+             segments="grid:n_segments=16", fill="black", budget=30)
+except RunError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_a_file_that_does_not_fit(pictures, tmp_path):
+    """A real limit of the operating system, in the middle of a run."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    PILImage.fromarray(noise).save(pictures / "bb.png")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(LIMITED), str(pictures), str(tmp_path / "run")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "File too large; 2 finished explanations in it are whole" in done.stdout
+    assert names(tmp_path / "run") == ["a.png", "b.png"]
+    assert not list((tmp_path / "run" / "explanations").glob(".*"))  # nothing half-written
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system to read only")
+def test_where_nothing_can_be_written(pictures, tmp_path):
+    with pytest.raises(RunError, match="can't write to /proc/self/run: "):
+        dx.batch(pictures, CellModel(), "/proc/self/run", **SMALL)
+    with pytest.raises(RunError, match=r"can't write to .*/a.png/run: Not a directory"):
+        dx.batch(pictures, CellModel(), pictures / "a.png" / "run", **SMALL)
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(pictures, tmp_path):
+    run = tmp_path / "run"
+    dx.batch(pictures / "notes.txt", CellModel(), run, **SMALL)
+    for folder in (run, run / "explanations", run / "running"):
+        folder.chmod(0o555)
+    with pytest.raises(RunError, match="Permission denied; 2 finished"):
+        dx.batch(pictures / "notes.txt", CellModel(), run, **SMALL)
+    run.chmod(0o755)
+
+
+def test_no_rows_is_a_table_too(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.open({}, "")
+    folder.write(folder.table())
+    assert isinstance(folder.table(), pa.Table)
+    assert len(folder.table()) == 0
+
+
+def test_the_model_of_these_tests():
+    assert cell_probability(np.ones((1, 16), bool)).shape == (1,)

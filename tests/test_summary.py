@@ -1,0 +1,250 @@
+"""Summaries of runs: each figure against a literal count, and the shortcut that must stand out."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from conftest import CellModel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+import deap_xai as dx
+from deap_xai import cli
+from deap_xai.demo import creature
+from deap_xai.errors import SettingError
+from deap_xai.runs import overview
+from deap_xai.runs import run as running
+from deap_xai.runs.folder import RunFolder
+from deap_xai.runs.groups import groups
+from deap_xai.runs.places import cell_names, standing_out
+from deap_xai.runs.rows import SCHEMA
+
+RUN = "--model demo --budget 30 --device cpu --workers 1 --quiet".split()
+
+
+def run_of(tmp_path_factory, network):
+    folder = tmp_path_factory.mktemp(network)
+    for seed in range(24):
+        picture = creature(30_000 + seed, watermark="true")
+        PILImage.fromarray(picture.image).save(folder / f"{picture.name}-{seed}.png")
+    model = f"demo:name={network}"
+    dx.batch(folder, model, folder / "run", workers=1, budget=40, device="cpu")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def cheater(tmp_path_factory):
+    return run_of(tmp_path_factory, "cheater")
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    return run_of(tmp_path_factory, "resnet")
+
+
+def test_the_cheaters_corner_stands_out(cheater):
+    found = dx.summary(cheater)
+    assert {place.where for place in found.places} == {"lower right corner"}
+    assert found.places[-1].target_name is None
+    assert found.groups[0].pictures > 18
+    assert len(found.odd["corner"]) > 18
+    text = found.table()
+    assert "LOOK HERE" in text
+    assert "lower right corner, all classes (24 pictures)" in text
+
+
+def test_nothing_stands_out_of_the_honest_networks_run(honest):
+    """On the same pictures, badges and all."""
+    found = dx.summary(honest)
+    assert found.places == []
+    assert found.groups[0].pictures < 12
+    assert "No corner or edge of the frame stands out." in found.table()
+
+
+def test_each_figure_is_what_its_definition_says(honest):
+    found = dx.summary(honest)
+    rows = RunFolder(honest).table().to_pylist()
+    assert [c.name for c in found.classes[:1]] == ["all"]
+    assert sum(c.pictures for c in found.classes[1:]) == found.classes[0].pictures == 24
+    for c in found.classes:
+        mine = [row for row in rows if c.name in ("all", row["target_name"])]
+        assert c.pictures == len(mine)
+        passes = [row["probability_empty"] >= 0.9 * row["probability_full"] for row in mine]
+        few = [row["enough"] / row["n_segments"] <= 0.2 for row in mine]
+        assert c.empty == np.mean(passes)
+        assert c.few == np.mean([f and not p for f, p in zip(few, passes, strict=True)])
+        gains = [row["probability"] - row["probability_full"] for row in mine]
+        assert c.gained == pytest.approx(np.mean(gains))
+        assert c.kept == pytest.approx(np.mean([row["size"] / row["n_segments"] for row in mine]))
+        np.testing.assert_allclose(c.map.ravel(), np.mean([row["map"] for row in mine], axis=0))
+        assert c.right is None
+    assert set(found.odd["tiny"]) == {row["image"] for row in rows if row["area"] < 0.02}
+
+
+def made_table(**columns):
+    """Rows of a table with plain values but for the columns given."""
+    n = len(next(iter(columns.values())))
+    plain = {"image": [f"{i}.png" for i in range(n)], "target": [0] * n, "area": [0.5] * n,
+             "probability_empty": [0.0] * n, "probability_full": [1.0] * n}  # fmt: skip
+    data = {**plain, **columns}
+    rows = [{name: data[name][i] for name in data} for i in range(n)]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def test_odd_pictures():
+    maps = np.zeros((4, 8, 8))
+    maps[0, :, 0] = 1  # a border
+    maps[1, 6:, :2], maps[1, 3, 3] = 1, 1  # a corner
+    maps[2, 3:5, 3:5] = 1
+    table = made_table(area=[0.1, 0.1, 0.01, 0.1], probability_empty=[0, 0.89, 0.5, 0.9])
+    assert overview._odd(table, maps) == {
+        "border": ["0.png"],
+        "corner": ["1.png"],
+        "tiny": ["2.png"],
+        "empty": ["3.png"],
+    }
+
+
+def test_predictions_are_held_against_labels():
+    table = made_table(
+        label=["Frog", "3", "toad", None, "frog"],
+        target=[3, 3, 3, 3, 3],
+        target_name=["frog"] * 5,
+        asked=[None, None, None, None, "frog"],
+    )
+    np.testing.assert_array_equal(overview._right(table), [1, 1, 0, np.nan, np.nan])
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 60))
+def test_masks_at_random_never_stand_out(seed, n):
+    rng = np.random.default_rng(seed)
+    kept = rng.integers(1, 16, n) / 16
+    cells = rng.permuted(np.arange(16)[None] < (kept * 16)[:, None], axis=1).reshape(n, 4, 4)
+    maps = cells.repeat(2, axis=1).repeat(2, axis=2).astype(float)
+    assert standing_out(maps, kept, rng.choice(["a", "b"], n)) == []
+
+
+def test_a_place_by_the_literal_bound():
+    maps = np.zeros((50, 8, 8))
+    maps[:40, :2, :2] = 1
+    maps[40:, 3:5, 3:5] = 1
+    kept = np.full(50, 0.1)
+    [place] = standing_out(maps, kept, np.array(["a"] * 50))[:1]
+    assert (place.where, place.row, place.column) == ("upper left corner", 0, 0)
+    assert (place.coverage, place.share, place.pictures) == (0.8, 0.8, 50)
+    assert place.p == pytest.approx(math.exp(-2 * 50 * (0.8 - 0.1) ** 2))
+    assert standing_out(maps[:3], kept[:3], np.array(["a"] * 3)) == []  # too few to tell
+    assert len(cell_names()) == 12
+
+
+def test_groups_of_more_than_the_sample(monkeypatch):
+    maps = np.zeros((90, 8, 8))
+    for start, corner in ((0, np.s_[:2, :3]), (50, np.s_[6:, 5:]), (80, np.s_[:2, 5:])):
+        maps[start : start + 50][:, corner[0], corner[1]] = 1
+        maps[start + 50 :][:, corner[0], corner[1]] = 0
+        maps[:start][:, corner[0], corner[1]] = 0
+    maps[50:80, :2, :3] = maps[80:, 6:, 5:] = 0
+    names = np.array(["a"] * 60 + ["b"] * 30)
+    colours = np.full((90, 3), 51.0)
+    whole = groups(maps, colours, names)
+    monkeypatch.setattr("deap_xai.runs.groups.SAMPLE", 12)
+    sampled = groups(maps, colours, names)
+    assert [group.pictures for group in whole] == [50, 30, 10]
+    assert [group.pictures for group in sampled] == [50, 30, 10]
+    assert whole[1].classes == {"b": 20, "a": 10}
+    assert whole[0].colour == (51, 51, 51)
+    assert len(groups(maps[:1], colours[:1], names[:1])) == 1
+
+
+def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
+    PILImage.fromarray(image).save(tmp_path / "frog.png")
+    (tmp_path / "toad.png").write_bytes(b"no picture")
+    model = CellModel()
+    how = {"segments": "grid:n_segments=16", "fill": "black", "budget": 30, "workers": 1}
+    dx.batch(tmp_path, model, tmp_path / "run", **how)
+    (tmp_path / "run" / "results.parquet").unlink()  # as if it had been killed before
+    found = dx.summary(tmp_path / "run")
+    assert (len(found.ids), found.failed) == (1, 1)
+    assert not (tmp_path / "run" / "results.parquet").exists()
+    assert "1 pictures explained, 1 more failed; model CellModel" in found.table()
+    found.plot_maps()
+    found.plot_groups()
+    assert running.REFRESH > 0
+
+
+def test_nothing_to_sum_up(tmp_path):
+    with pytest.raises(SettingError, match="is no run"):
+        dx.summary(tmp_path)
+    RunFolder(tmp_path / "run").open({}, "")
+    with pytest.raises(SettingError, match="has no explanation yet; 0 images failed"):
+        dx.summary(tmp_path / "run")
+
+
+def shell(*args):
+    return CliRunner().invoke(cli.main, [str(arg) for arg in args])
+
+
+def test_the_summary_command(cheater, tmp_path):
+    result = shell("summary", cheater, "--out", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert "LOOK HERE" in result.stdout
+    for name in ("maps.png", "groups.png"):
+        with PILImage.open(tmp_path / "new" / name) as picture:
+            assert picture.size[0] > 700
+    facts = json.loads((tmp_path / "new" / "summary.json").read_text())
+    assert facts["places"][0]["where"] == "lower right corner"
+    printed = shell("summary", cheater, "--json")
+    assert json.loads(printed.stdout) == facts
+    (tmp_path / "file" / "maps.png").mkdir(parents=True)
+    result = shell("summary", cheater, "--out", tmp_path / "file")
+    assert result.exit_code == 1
+    assert "Error: can't write to" in result.stderr
+    result = shell("summary", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+
+
+def test_the_batch_command(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "bad.png").write_bytes(b"no picture")
+    result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
+    assert result.exit_code == 1  # nothing could be explained
+    assert "1 failed: " in result.stderr
+    assert "(1 x ImageError)" in result.stderr
+    PILImage.fromarray(creature(3).image).save(folder / "good.png")
+    result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("1 of 2 images explained: ")
+    assert "Next: deap-xai summary" in result.stdout
+    result = shell("batch", folder, "--out", tmp_path / "run", *RUN, "--seed", "7")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "other settings (seed: there 0, now 7)" in result.stderr
+    result = shell("batch", folder, *RUN)
+    assert result.exit_code == 2
+    assert "Missing option '--out'" in result.stderr
+
+
+def test_the_bar(monkeypatch, capsys, tmp_path):
+    import sys
+
+    from deap_xai.cli.progress import batch_progress
+    from deap_xai.runs import Tally
+
+    with batch_progress(quiet=True) as report:
+        assert report is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with batch_progress(quiet=False) as report:
+        for done in range(40, 51):
+            report(Tally(tmp_path, 100, done, 2, 40))
+    drawn = capsys.readouterr().err
+    assert "52/100 images" in drawn
+    assert "2 failed" in drawn
+    assert "an hour" in drawn

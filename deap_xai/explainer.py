@@ -22,11 +22,12 @@ from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
-from deap_xai.images import load_image
+from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives
 from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks
+from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
 from deap_xai.toolbox import Toolbox, make_toolbox
@@ -143,7 +144,7 @@ class Explainer:
         self,
         image: Any,
         target: int | str | None = None,
-        progress: Callable[[Evaluator], None] | None = None,
+        progress: Callable[[Evaluator], None] | bool | None = None,
     ) -> Explanation:
         """Explain the model's answer on one image.
 
@@ -154,15 +155,19 @@ class Explainer:
         target
             Index or name of the class to explain; None takes the most probable one.
         progress
-            Called with the evaluator after every batch of model calls.
+            Called with the evaluator after every batch of model calls; True shows a progress bar,
+            in a notebook a widget.
 
         Returns
         -------
         The explanation. Ctrl-C during the search gives the best so far, with a warning in it.
         """
+        if progress is True:
+            with progress_bar(image_name(image)) as report:
+                return self.explain(image, target, report)
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self._limits())
-        evaluator.on_batch = progress
+        evaluator.on_batch = progress or None
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
 

@@ -26,7 +26,7 @@ ROOMS = [
     "objectives",
     "operators backends",
     "explanation",
-    "plotting picking",
+    "plotting picking progress",
     "images segmentation masking",
     "archive individual chance",
     "registry",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pytest
+from browser import browser  # noqa: F401  # one for all tests
 
 from deap_xai.backends import FunctionBackend
 from deap_xai.explainer import Explainer

@@ -13,7 +13,7 @@ from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
 
-__all__ = ["make_explainer", "make_folder", "model_options"]
+__all__ = ["explainer_settings", "make_explainer", "make_folder", "model_options"]
 
 
 def model_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -60,15 +60,18 @@ def make_explainer(settings: dict[str, Any]) -> Explainer:
     from deap_xai.plotting import use_files_only
 
     use_files_only()
+    return Explainer(**explainer_settings(settings))
+
+
+def explainer_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command as the Explainer names and takes them."""
     classes = settings.pop("classes")
-    operators = dict(_role(text) for text in settings.pop("operators"))
-    return Explainer(
-        settings.pop("model"),
-        operators=operators,
-        objectives=settings.pop("objectives") or None,
-        class_names=classes and [line.strip() for line in classes if line.strip()],
+    return {
         **settings,
-    )
+        "operators": dict(_role(text) for text in settings["operators"]),
+        "objectives": settings["objectives"] or None,
+        "class_names": classes and [line.strip() for line in classes if line.strip()],
+    }
 
 
 def _role(text: str) -> tuple[str, str]:

@@ -321,6 +321,18 @@ def test_from_an_example_to_a_report(page, taken):
     assert taken.name in report.read_text(encoding="utf-8")
 
 
+def test_a_report_that_cannot_be_written_costs_no_result(page, taken, monkeypatch):
+    def full(explanation, path, *, image=""):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Explanation, "report", full, raising=False)
+    last = explained(page, taken)[-1]
+    assert "The classifier says" in last[page.status]
+    assert "no space left" in last[page.status]
+    assert page.download not in last
+    assert last[page.trial] is not None
+
+
 def test_clicks_on_the_board_and_the_buttons(page, taken):
     trial = explained(page, taken)[-1][page.trial]
     n = trial.explanation.n_segments

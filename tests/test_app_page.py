@@ -13,7 +13,7 @@ from browser import console_errors, open_page, requests_made, scrolls_sideways
 
 from deap_xai.explanation import Explanation
 
-WAIT = 40
+WAIT = 90
 """Seconds until something must have happened, on a busy machine."""
 
 

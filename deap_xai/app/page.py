@@ -357,15 +357,20 @@ class Page:
             self.front: drawn,
             self.curve: update(visible=True),
             self.trying: update(visible=True),
-            self.download: update(value=self._report(e, picture), visible=True),
             **self._tried(trial),
             **self._ended(),
+            **self._report(e, picture),
         }
 
-    def _report(self, explanation: Explanation, picture: Picture) -> str:
+    def _report(self, explanation: Explanation, picture: Picture) -> Updates:
         folder = tempfile.mkdtemp(dir=self._reports)
         stem = re.sub(r"[^\w-]+", "_", image_name(picture.name))[:60]
-        return str(explanation.report(Path(folder, f"{stem}.html"), image=picture.name))  # type: ignore[attr-defined]
+        try:
+            path = explanation.report(Path(folder, f"{stem}.html"), image=picture.name)  # type: ignore[attr-defined]
+        except Exception as error:  # the disk is full, say: what was found is shown all the same
+            said = pictures.problem(f"The report can't be written: {error}")
+            return {self.status: pictures.found(explanation) + said}
+        return {self.download: self.gr.update(value=str(path), visible=True)}
 
     def stop(self, search: Search | None) -> Updates:
         """End a search after its present batch."""

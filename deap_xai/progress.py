@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,10 @@ def progress_bar(name: str = "", **options: Any) -> Iterator[Callable[[Evaluator
     >>> with progress_bar("black", file=sys.stderr) as report:
     ...     explanation = explainer.explain(np.zeros((64, 64, 3), np.uint8), progress=report)
     """
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        # In a notebook without ipywidgets it warns, and draws with letters, which does as well.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
 
     layout = "{desc} {bar} {n_fmt}/{total_fmt} calls, {remaining} left{postfix}"
     with tqdm(desc=name, bar_format=layout, **options) as bar:

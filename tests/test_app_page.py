@@ -86,6 +86,14 @@ class Reader:
         self.one("#go").click()
         return self.says("It was asked")
 
+    def search_long(self, number):
+        self.take_example(number)
+        box = self.one("#calls input")
+        box.clear()
+        box.send_keys("2000\t")
+        self.one("#go").click()
+        self.says("of 2000 times")
+
     def upload(self, path):
         until(lambda: self.all("input[type=file]"))
         self.one("input[type=file]").send_keys(str(path))
@@ -117,16 +125,43 @@ def test_from_an_example_to_a_toggled_piece(browser, address, width):
 
 def test_a_search_can_be_stopped(browser, address):
     reader = Reader(browser, address)
-    reader.take_example(1)
-    browser.execute_script("arguments[0].value = ''", box := reader.one("#calls input"))
-    box.clear()
-    box.send_keys("2000\t")
-    reader.one("#go").click()
-    reader.says("of 2000 times")
+    reader.search_long(1)
     assert reader.one("#front img").is_displayed()
     reader.one("#halt").click()
     assert "interrupted" in reader.says("It was asked")
     until(lambda: reader.one("#go").is_displayed())
+
+
+def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
+    first = Reader(browser, address)
+    first.explain()  # somebody who tries pieces while others search
+    tried, one = browser.current_window_handle, first.says("pieces shown", "#says")
+    browser.switch_to.new_window("tab")
+    second = Reader(browser, address)
+    second.search_long(1)
+    searching = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    third = Reader(browser, address)
+    third.take_example(0)
+    third.one("#go").click()
+    waiting = browser.current_window_handle
+    try:
+        browser.switch_to.window(tried)
+        first.one("#everything").click()
+        assert first.says("With 25 of 25", "#says") != one
+        browser.switch_to.window(waiting)
+        assert "It was asked" not in third.text("#status")
+        browser.switch_to.window(searching)
+        second.one("#halt").click()
+        assert "interrupted" in second.says("It was asked")
+        browser.switch_to.window(waiting)
+        assert "interrupted" not in third.says("It was asked")
+        assert "curlop" in third.text("#status")
+    finally:
+        for window in (searching, waiting):
+            browser.switch_to.window(window)
+            browser.close()
+        browser.switch_to.window(tried)
 
 
 def test_a_text_file_is_refused_kindly(browser, address, tmp_path):

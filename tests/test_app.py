@@ -354,23 +354,25 @@ def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
     amid = next(steps)
     assert "of 2000 times" in amid[page.status]
     assert amid[page.board].shape[0] >= 500
+    assert "Another visitor" in page.line_up()[page.status]
     busy = page.take_example(search, DEMO, 0)
     assert page.picture not in busy
     page.stop(search)
     last = list(steps)[-1]
     assert "interrupted" in last[page.status]
     assert last[page.trial].explanation.model_calls < 2000
+    assert "Loading" in page.line_up()[page.status]
     assert page.stop(None)
 
 
 def test_the_model_follows_the_picture(page, tmp_path, image, monkeypatch):
     PIL.Image.fromarray(image).save(tmp_path / "photo.png")
     upload = str(tmp_path / "photo.png")
-    monkeypatch.setattr(page, "home", "mobilenet_v2")
-    assert page.take_upload(upload, None, DEMO)[page.model] == "mobilenet_v2"
-    assert page.take_upload(upload, None, "resnet50")[page.model] == "resnet50"
-    assert page.take_example(None, "mobilenet_v2", 0)[page.model] == DEMO
-    assert page.take_example(None, "demo:name=cheater", 0)[page.model] == "demo:name=cheater"
+    monkeypatch.setattr(page.panel, "home", "mobilenet_v2")
+    assert page.take_upload(upload, None, DEMO)[page.panel.model] == "mobilenet_v2"
+    assert page.take_upload(upload, None, "resnet50")[page.panel.model] == "resnet50"
+    assert page.take_example(None, "mobilenet_v2", 0)[page.panel.model] == DEMO
+    assert page.take_example(None, "demo:name=cheater", 0)[page.panel.model] == "demo:name=cheater"
     assert page.take_upload(None, None, DEMO) == {page.status: ""}
 
 
@@ -427,12 +429,14 @@ def test_given_settings_are_what_visitors_find():
             "operators": {"mate": "cxUniform:indpb=0.1"},
         }
     )
-    assert page.model.value == "mine:net"
-    assert page.segmenter.value == "slic:n_segments=80,compactness=5"
-    assert page.n_segments.visible is False
-    assert page.fill.value == "color:rgb=red"
-    assert page.operators[0].value == "cxUniform:indpb=0.1"
-    assert make_page({"model": "demo", "segments": "grid:n_segments=30"}).n_segments.value == 30
+    assert page.panel.model.value == "mine:net"
+    assert page.panel.segmenter.value == "slic:n_segments=80,compactness=5"
+    assert page.panel.n_segments.visible is False
+    assert page.panel.fill.value == "color:rgb=red"
+    assert page.panel.operators[0].value == "cxUniform:indpb=0.1"
+    assert (
+        make_page({"model": "demo", "segments": "grid:n_segments=30"}).panel.n_segments.value == 30
+    )
 
 
 # --- serving ----------------------------------------------------------------------------------

@@ -16,26 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deap_xai.app import pictures
-from deap_xai.app.choices import (
-    PREFIXES,
-    algorithm_choices,
-    counts_pieces,
-    fill_choices,
-    is_demo,
-    model_choices,
-    operator_choices,
-    segmenter_choices,
-)
-from deap_xai.app.explainers import Choice, Explainers
+from deap_xai.app.choices import counts_pieces, is_demo
+from deap_xai.app.explainers import Explainers
+from deap_xai.app.panel import Panel
 from deap_xai.app.search import Search, Snapshot
 from deap_xai.app.trial import Trial
-from deap_xai.defaults import ALGORITHM, BUDGET, FILL, SEGMENTS
 from deap_xai.demo import NETWORKS, creature
 from deap_xai.demo.show import FIRST_SEED
 from deap_xai.errors import DeapXaiError, require
 from deap_xai.explanation import Explanation
 from deap_xai.images import ImageLike, image_name, load_image, reduce_image
-from deap_xai.registry import parse_spec
 
 __all__ = ["STYLE", "Page"]
 
@@ -60,6 +50,7 @@ input[role=listbox] {text-overflow: ellipsis; margin-right: 24px}
 .says .note {border-left: 4px solid #7c5cc4; padding: 2px 10px}
 """
 
+LOADING = "<p>Loading the classifier and cutting the picture …</p>"
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 EXAMPLES = 6
 DAY = 86400
@@ -94,6 +85,7 @@ class Page:
         self.gr: Any = require("gradio", extra="app")
         self.explainers = Explainers(settings)
         self._examples = [creature(FIRST_SEED + n, watermark="random") for n in range(EXAMPLES)]
+        self._latest: Search | None = None
         self._reports = tempfile.mkdtemp(prefix="deap-xai-")
         weakref.finalize(self, shutil.rmtree, self._reports, ignore_errors=True)
         with self.gr.Blocks(
@@ -127,54 +119,11 @@ class Page:
         )
 
     def _place_choices(self) -> None:
-        gr, given = self.gr, self.explainers.search
-        model = self.explainers.model
-        self.home = f"demo:name={NETWORKS[0]}" if model == "demo" else model
-        self.model = gr.Dropdown(model_choices(self.home), value=self.home, label="Classifier",
-                                 info="Photographs: its weights are downloaded once.")  # fmt: skip
-        self.budget = gr.Slider(50, 2000, given.get("budget") or BUDGET, step=50,
-                                label="How long to search", elem_id="calls",
-                                info="How often the classifier may be asked.")  # fmt: skip
-        with gr.Accordion("More choices", open=False):
-            self._place_more(given)
+        gr = self.gr
+        self.panel = Panel(gr, self.explainers.model, self.explainers.search)
         self.go = gr.Button("Explain", variant="primary", interactive=False, elem_id="go")
         self.halt = gr.Button("Stop: the best so far is enough", variant="stop", visible=False,
                               elem_id="halt")  # fmt: skip
-
-    def _place_more(self, given: Mapping[str, Any]) -> None:
-        gr = self.gr
-        spec = str(given.get("segments", SEGMENTS))
-        name, values = parse_spec(spec)
-        plain = set(values) == {"n_segments"}
-        shown = name if plain else spec
-        self.segmenter = gr.Dropdown(segmenter_choices(shown), value=shown,
-                                     label="How to cut the picture into pieces")  # fmt: skip
-        self.n_segments = gr.Slider(10, 200, values["n_segments"] if plain else 50, step=5,
-                                    label="About how many pieces",
-                                    visible=counts_pieces(shown))  # fmt: skip
-        fill = str(given.get("fill", FILL))
-        self.fill = gr.Dropdown(fill_choices(fill), value=fill, label="What stands where a piece "
-                                "is hidden")  # fmt: skip
-        algorithm = str(given.get("algorithm", ALGORITHM))
-        self.algorithm = gr.Dropdown(algorithm_choices(algorithm), value=algorithm,
-                                     label="Search algorithm")  # fmt: skip
-        labels = {
-            "mate": "How two candidates mix (mate)",
-            "mutate": "How a candidate changes (mutate)",
-            "select": "Who has offspring (select)",
-            "bits": "How the first candidates are made (bits)",
-        }
-        own = given.get("operators", {})
-        self.operators = [
-            gr.Dropdown(operator_choices(role, own.get(role)), value=own.get(role, ""), label=label)
-            for role, label in labels.items()
-        ]
-        self.target = gr.Textbox(
-            "",
-            label="Which answer to explain",
-            placeholder="the classifier's own; or a class's name or number",
-            max_lines=1,
-        )
 
     def _place_result(self) -> None:
         gr = self.gr
@@ -214,21 +163,22 @@ class Page:
         def on_piece(trial: Any, event: gr.SelectData) -> Updates:  # type: ignore[name-defined]
             return self.toggle(trial, *event.index)
 
-        taken = [self.picture, self.trial, self.board, self.status, self.model, self.go,
+        taken = [self.picture, self.trial, self.board, self.status, self.panel.model, self.go,
                  self.trying, self.curve, self.download]  # fmt: skip
-        self.upload.upload(self.take_upload, [self.upload, self.search, self.model], taken, **quick)
-        self.gallery.select(on_example, [self.search, self.model], taken, **quick)
-        self.segmenter.change(
+        self.upload.upload(
+            self.take_upload, [self.upload, self.search, self.panel.model], taken, **quick
+        )
+        self.gallery.select(on_example, [self.search, self.panel.model], taken, **quick)
+        self.panel.segmenter.change(
             lambda spec: gr.update(visible=counts_pieces(spec)),
-            self.segmenter, self.n_segments, **quick,
+            self.panel.segmenter, self.panel.n_segments, **quick,
         )  # fmt: skip
-        choices = [self.model, self.budget, self.segmenter, self.n_segments, self.fill,
-                   self.algorithm, self.target, *self.operators]  # fmt: skip
-        self.go.click(
+        # A search seeds generators that all share, so one goes on at a time; others stand in line.
+        self.go.click(self.line_up, None, [self.status, self.go], **quick).then(
             self.explain,
-            [self.picture, *choices],
+            [self.picture, *self.panel.controls],
             [*taken, self.search, self.halt, self.front, self.says, self.answer],
-            api_visibility="private", show_progress="minimal", show_progress_on=self.status,
+            api_visibility="private", show_progress="hidden",
             concurrency_id="search", concurrency_limit=1,
         )  # fmt: skip
         self.halt.click(self.stop, self.search, self.halt, **quick)
@@ -241,7 +191,7 @@ class Page:
         """A visitor's file: seen at once, or refused with the reason."""
         if path is None:
             return {self.status: ""}
-        wanted = self.home if is_demo(model) else model
+        wanted = self.panel.home if is_demo(model) else model
         return self._take(Picture(Path(path).name, path), search, wanted)
 
     def take_example(self, search: Search | None, model: str, number: int) -> Updates:
@@ -272,36 +222,25 @@ class Page:
             self.trial: None,
             self.board: self.gr.update(value=seen, visible=True),
             self.status: "<p>Now press <b>Explain</b>.</p>",
-            self.model: model,
+            self.panel.model: model,
             self.go: self.gr.update(interactive=True),
             **gone,
         }
 
-    def explain(
-        self,
-        picture: Picture,
-        model: str,
-        budget: int,
-        segmenter: str,
-        n_segments: int,
-        fill: str,
-        algorithm: str,
-        target: str,
-        *operators: str,
-    ) -> Iterator[Updates]:
-        """Search, and show how it goes; in the end what was found, or what went wrong."""
-        counted = f"{segmenter}:n_segments={n_segments}" if counts_pieces(segmenter) else segmenter
-        named = zip(PREFIXES, operators, strict=True)
-        choice = Choice(
-            model=model,
-            budget=int(budget),
-            segments=counted,
-            fill=fill,
-            algorithm=algorithm,
-            operators={role: spec for role, spec in named if spec},
-            target=target.strip() or None,
-        )
-        search = Search(partial(self.explainers.explain, picture.image, choice))
+    def line_up(self) -> Updates:
+        """What is said from the click until the search begins."""
+        text = LOADING
+        if self._latest is not None and self._latest.running:
+            text = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
+        return {self.status: text, self.go: self.gr.update(visible=False)}
+
+    def explain(self, picture: Picture, *values: Any) -> Iterator[Updates]:
+        """Search, and show how it goes; in the end what was found, or what went wrong.
+
+        The values are those of the panel's controls.
+        """
+        choice = self.panel.choice(*values)
+        search = self._latest = Search(partial(self.explainers.explain, picture.image, choice))
         yield self._began(search)
         for snapshot in search.snapshots():
             yield self._amid(snapshot)
@@ -315,8 +254,7 @@ class Page:
         return {
             self.search: search,
             self.trial: None,
-            self.status: "<p>Loading the classifier and cutting the picture …</p>",
-            self.go: update(visible=False),
+            self.status: LOADING,
             self.halt: update(visible=True, interactive=True),
             self.trying: update(visible=False),
             self.curve: update(visible=False),

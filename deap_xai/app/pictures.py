@@ -83,7 +83,7 @@ def running(snapshot: Snapshot) -> str:
     return (
         f"<p>Searching: asked the classifier {s.calls}{of} times.</p>{bar}"
         f"<p>Best so far: {s.shown.size} of {len(s.shown.mask)} pieces give "
-        f"<b>{s.shown.probability:.2f}</b>; the whole picture gives {s.full:.2f}.</p>"
+        f"<b>{s.shown.probability:.3f}</b>; the whole picture gives {s.full:.3f}.</p>"
     )
 
 
@@ -109,9 +109,9 @@ def tried(trial: Trial, answer: Answer) -> str:
     """What the model says of the pieces shown, as HTML."""
     e, best = trial.explanation, next(iter(answer.top))
     name = html.escape(e.target_name)
-    says = f"<b>{name}</b> <b>{answer.probability:.2f}</b>"
+    says = f"<b>{name}</b> <b>{answer.probability:.3f}</b>"
     if best != e.target_name:
-        says += f"; it now takes it for <b>{html.escape(best)}</b> ({answer.top[best]:.2f})"
+        says += f"; it now takes it for <b>{html.escape(best)}</b> ({answer.top[best]:.3f})"
     return f"<p>With {int(trial.mask.sum())} of {e.n_segments} pieces shown: {says}.</p>"
 
 
@@ -121,4 +121,4 @@ def problem(error: BaseException | str) -> str:
 
 
 def _number(value: Any) -> str:
-    return "not asked" if np.isnan(value) else f"{value:.2f}"
+    return "not asked" if np.isnan(value) else f"{value:.3f}"

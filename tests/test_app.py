@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from deap_xai import app, cli
 from deap_xai.app import pictures
 from deap_xai.app.choices import counts_pieces, fill_choices, model_choices, operator_choices
-from deap_xai.app.explainers import KEPT, Choice, Explainers, OneAtATime
+from deap_xai.app.explainers import KEPT, Choice, Explainers, one_at_a_time
 from deap_xai.app.search import Search
 from deap_xai.app.trial import Answer, Trial
 from deap_xai.backends import FunctionBackend
@@ -95,7 +95,8 @@ def test_two_threads_never_ask_a_model_at_once(creature):
             inside -= 1
         return np.full((len(views), 2), 0.5)
 
-    backend = OneAtATime(FunctionBackend(predict))
+    backend = one_at_a_time(FunctionBackend(predict))
+    assert isinstance(backend, FunctionBackend)
     ask = [threading.Thread(target=backend.predict, args=(creature[None],)) for _ in range(4)]
     for thread in ask:
         thread.start()
@@ -412,7 +413,7 @@ def test_a_model_that_fails_is_no_traceback(page, taken):
     def broken(views):
         raise ValueError("cable out")
 
-    page.explainers._loaded["mine"] = OneAtATime(FunctionBackend(broken))
+    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(broken))
     last = explained(page, taken, model="mine")[-1]
     assert "(ValueError: cable out)" in last[page.status]
     assert "Traceback" not in last[page.status]

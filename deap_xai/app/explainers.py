@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,8 @@ from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Evaluator
 from deap_xai.images import ImageLike, load_image
-from deap_xai.masking import MaskedView
-from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
-__all__ = ["Choice", "Explainers", "OneAtATime"]
+__all__ = ["Choice", "Explainers", "one_at_a_time"]
 
 SEARCH = frozenset(
     "segments fill algorithm operators objectives pick population budget seconds patience "
@@ -41,31 +40,27 @@ class Choice:
     target: str | None = None
 
 
-class OneAtATime(Backend):
-    """A backend that several threads may ask: one batch of views at a time.
+def one_at_a_time(backend: Backend) -> Backend:
+    """The same backend, asked by one thread at a time, batch by batch.
 
-    Backends keep the latest view on the device, so two visitors asking at once would get each
-    other's pictures.
+    Backends keep the latest view on the device, so two visitors who ask at once would get each
+    other's pictures. All else that a backend is stays as it is.
     """
+    lock = threading.RLock()
 
-    def __init__(self, inner: Backend) -> None:
-        self._inner, self._lock = inner, threading.Lock()
-        self.name, self.class_names = inner.name, inner.class_names
-        self.batch_size = inner.batch_size
+    def locked(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def ask(*args: Any) -> Any:
+            with lock:
+                return method(*args)
 
-    def view(self, image: Image) -> View:
-        """The image as the model takes it."""
-        return self._inner.view(image)
+        return ask
 
-    def predict(self, images: Views) -> Probabilities:
-        """Probabilities of images, once nobody else asks."""
-        with self._lock:
-            return self._inner.predict(images)
-
-    def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
-        """Probabilities of a view under masks, once nobody else asks."""
-        with self._lock:
-            return self._inner.predict_masked(masked_view, masks)
+    for one in (backend, getattr(backend, "reference", None)):
+        for name in ("predict", "predict_masked", "predict_masked_many"):
+            if hasattr(one, name):
+                setattr(one, name, locked(getattr(one, name)))
+    return backend
 
 
 class Explainers:
@@ -83,19 +78,24 @@ class Explainers:
         self.model = str(given.pop("model"))
         self.search = {key: value for key, value in given.items() if key in SEARCH}
         self._given = {key: value for key, value in given.items() if key not in SEARCH}
-        self._loaded: dict[str, OneAtATime] = {}
+        self._loaded: dict[str, Backend] = {}
         self._loading = threading.Lock()
 
-    def backend(self, model: str) -> OneAtATime:
+    def backend(self, model: str) -> Backend:
         """The model of that name, loaded when it is first asked for."""
         with self._loading:
-            made = self._loaded.pop(model, None) or OneAtATime(
+            made = self._loaded.pop(model, None) or one_at_a_time(
                 load_backend(model, **self._options(model))
             )
             self._loaded[model] = made  # the latest stands last
             while len(self._loaded) > KEPT:
                 del self._loaded[next(iter(self._loaded))]
             return made
+
+    def own(self, model: str) -> Backend:
+        """The model itself, where what searches is a faster stand-in for it."""
+        backend = self.backend(model)
+        return getattr(backend, "reference", None) or backend
 
     def explain(
         self, image: ImageLike, choice: Choice, progress: Callable[[Evaluator], None]

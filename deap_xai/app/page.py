@@ -288,7 +288,7 @@ class Page:
 
     def _found(self, explanation: Explanation, model: str, picture: Picture) -> Updates:
         e, update = explanation, self.gr.update
-        trial = Trial(e, self.explainers.backend(model), e.mask)
+        trial = Trial(e, self.explainers.own(model), e.mask)
         drawn = pictures.front_figure(e.front, e.n_segments, e.size, e.probability_full)
         return {
             self.status: pictures.found(e),

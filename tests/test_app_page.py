@@ -33,8 +33,8 @@ def address(browser, tmp_path_factory):
     try:
         yield until(lambda: re.search(r"http://\S+", log.read_text()), log.read_text)[0]
     finally:
-        server.terminate()
-        server.wait(10)
+        server.kill()
+        server.wait()
 
 
 def until(found, said=str):

@@ -17,6 +17,7 @@ __all__ = [
     "front",
     "front_quality",
     "front_rows",
+    "full_and_empty",
     "mask_keys",
     "running_front_quality",
 ]
@@ -211,3 +212,14 @@ def running_front_quality(archive: Archive) -> NDArray[np.float64]:
     np.maximum.accumulate(best, axis=0, out=best)
     np.maximum.accumulate(best, axis=1, out=best)
     return best[:, 1:].mean(axis=1)
+
+
+def full_and_empty(n_segments: int) -> Masks:
+    """The mask that keeps everything and the one that keeps nothing: (2, S).
+
+    Examples
+    --------
+    >>> full_and_empty(3).astype(int).tolist()
+    [[1, 1, 1], [0, 0, 0]]
+    """
+    return np.repeat([[True], [False]], n_segments, axis=1)

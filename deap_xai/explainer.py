@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from deap_xai.algorithms import Defaults, algorithms, defaults_of
-from deap_xai.archive import FrontPoint, front
+from deap_xai.archive import FrontPoint, front, full_and_empty
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
@@ -26,16 +26,17 @@ from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
-from deap_xai.images import load_image
+from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives
 from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks
+from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
 from deap_xai.together import together
 from deap_xai.toolbox import Toolbox, make_toolbox
-from deap_xai.typing import Masks, Segments, View
+from deap_xai.typing import Segments, View
 
 __all__ = ["Explainer"]
 
@@ -167,7 +168,7 @@ class Explainer:
         self,
         image: list[Any] | tuple[Any, ...],
         target: Any = None,
-        progress: Callable[[Evaluator], None] | None = None,
+        progress: Callable[[Evaluator], None] | bool | None = None,
     ) -> list[Explanation]: ...
 
     @overload
@@ -175,14 +176,14 @@ class Explainer:
         self,
         image: Any,
         target: int | str | None = None,
-        progress: Callable[[Evaluator], None] | None = None,
+        progress: Callable[[Evaluator], None] | bool | None = None,
     ) -> Explanation: ...
 
     def explain(
         self,
         image: Any,
         target: Any = None,
-        progress: Callable[[Evaluator], None] | None = None,
+        progress: Callable[[Evaluator], None] | bool | None = None,
     ) -> Explanation | list[Explanation]:
         """Explain the model's answer on one image, or on each of a list of images.
 
@@ -201,7 +202,8 @@ class Explainer:
             Index or name of the class to explain; None takes the most probable one. For a list
             of images one for all of them, or a list of as many.
         progress
-            Called with the evaluator after every batch of model calls.
+            Called with the evaluator after every batch of model calls; True shows a progress bar,
+            in a notebook a widget.
 
         Returns
         -------
@@ -216,14 +218,20 @@ class Explainer:
         """
         if isinstance(image, list | tuple):
             return self._explain_together(image, target, progress)
+        if progress is True:
+            with progress_bar(image_name(image)) as report:
+                return self.explain(image, target, report)
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits())
-        evaluator.on_batch = progress
+        evaluator.on_batch = progress or None
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
 
     def _explain_together(
-        self, images: Sequence[Any], target: Any, progress: Callable[[Evaluator], None] | None
+        self,
+        images: Sequence[Any],
+        target: Any,
+        progress: Callable[[Evaluator], None] | bool | None,
     ) -> list[Explanation]:
         targets = target if isinstance(target, list | tuple) else [target] * len(images)
         if len(targets) != len(images):
@@ -252,7 +260,7 @@ class Explainer:
         # The search's own matrices are too small to be worth more than one thread.
         one_thread = threadpool_limits(1, user_api="blas")
         with one_thread, seeded(self.seed), suppress(BudgetExhausted):
-            evaluator.probabilities(_full_and_empty(evaluator.n_segments))
+            evaluator.probabilities(full_and_empty(evaluator.n_segments))
             toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed)
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
@@ -377,10 +385,6 @@ def _finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
         budget.calls = budget.spent
         notes.append("the checks were interrupted")
         return step()
-
-
-def _full_and_empty(n_segments: int) -> Masks:
-    return np.repeat([[True], [False]], n_segments, axis=1)
 
 
 def _known(evaluator: Evaluator, value: bool) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -19,6 +19,7 @@ from deap_xai.files import write_whole
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from deap_xai.certificates import Consensus
@@ -172,31 +173,66 @@ class Explanation:
         sizes = self.archive.masks.sum(axis=1)
         return {"calls": np.arange(1, len(best) + 1), "probability": best, "size": sizes[holder]}
 
-    def plot(self) -> Figure:
+    def plot(self, axes: Sequence[Axes] | None = None) -> Figure:
         """Four panels: the view, the kept part, the heat map and the convergence.
 
-        Returns
-        -------
-        A matplotlib figure; ``.savefig(path)`` writes it.
-        """
-        from deap_xai import plotting
-
-        return plotting.overview(self)
-
-    def plot_front(self) -> Figure:
-        """Best probability for each number of superpixels, and which point is shown.
+        On four matplotlib axes, or on a new figure; each panel also has a method of its own that
+        takes and returns axes.
 
         Returns
         -------
-        A matplotlib figure.
+        The matplotlib figure; ``.savefig(path)`` writes it.
         """
-        from matplotlib import pyplot as plt
+        if axes is None:
+            from matplotlib import pyplot as plt
 
+            axes = plt.subplots(
+                1, 4, figsize=(13, 3.4), width_ratios=[1, 1, 1.12, 1.2], layout="tight"
+            )[1]
+        if len(axes) != 4:
+            raise SettingError(f"plot draws four panels; got {len(axes)} axes: give four, or none")
+        panels = (self.plot_view, self.plot_kept, self.plot_attribution, self.plot_history)
+        for panel, one in zip(panels, axes, strict=True):
+            panel(one)
+        return axes[0].figure  # type: ignore[return-value]
+
+    def plot_view(self, axes: Axes | None = None) -> Axes:
+        """The view and the probability on it. On matplotlib axes or new ones; returns them."""
         from deap_xai import plotting
 
-        figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
-        plotting.draw_front(axes, self.front, self.n_segments, self.size, self.probability_full)
-        return figure
+        title = f"{plotting.short(self.target_name)}: {self.probability_full:.3f}"
+        return plotting.draw_view(plotting.some(axes), self.view, title)
+
+    def plot_kept(self, axes: Axes | None = None) -> Axes:
+        """The kept part over the faded rest. On matplotlib axes or new ones; returns them."""
+        from deap_xai import plotting
+
+        title = f"{self.size} of {self.n_segments} superpixels: {self.probability:.3f}"
+        kept = plotting.kept_picture(self.view, self.segments, self.mask)
+        return plotting.draw_view(plotting.some(axes), kept, title)
+
+    def plot_attribution(self, axes: Axes | None = None) -> Axes:
+        """The heat map of importance. On matplotlib axes or new ones; returns them."""
+        from deap_xai import plotting
+
+        where, title = plotting.some(axes), "importance (log-odds)"
+        return plotting.draw_attribution(
+            where, self.view, self.segments, self.attribution, title=title
+        )
+
+    def plot_history(self, axes: Axes | None = None) -> Axes:
+        """Best probability so far, by model calls. On matplotlib axes or new ones; returns them."""
+        from deap_xai import plotting
+
+        calls, best = self.history["calls"], self.history["probability"]
+        return plotting.draw_convergence(plotting.some(axes), calls, best, self.probability_full)
+
+    def plot_front(self, axes: Axes | None = None) -> Axes:
+        """Best probability for each size. On matplotlib axes or new ones; returns them."""
+        from deap_xai import plotting
+
+        where, full = plotting.some(axes), self.probability_full
+        return plotting.draw_front(where, self.front, self.n_segments, self.size, full)
 
     @overload
     def report(

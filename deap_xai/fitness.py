@@ -39,6 +39,8 @@ class Budget:
     ----------
     spent
         Model calls so far.
+    total
+        Model calls in all, also while some of them are held back; None: no such limit.
 
     Examples
     --------
@@ -59,7 +61,7 @@ class Budget:
                 raise SettingError(f"{name} must be a number above 0; got {value!r}")
             if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
                 raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
-        self.calls = None if calls is None else int(calls)
+        self.calls = self.total = None if calls is None else int(calls)
         self.seconds = None if seconds is None else float(seconds)
         self.patience = None if patience is None else int(patience)
         self.spent = 0

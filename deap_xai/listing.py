@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from deap_xai.errors import SettingError
 from deap_xai.registry import REGISTRIES, Registry, parameters
 
-__all__ = ["listing"]
+__all__ = ["listing", "summary"]
 
 
 def listing(kinds: Sequence[str] = ()) -> str:
@@ -67,7 +68,11 @@ def _entry(registry: Registry, name: str) -> str:
     values = ",".join(
         f"{key}={'…' if value is ... else value}" for key, value in parameters(function).items()
     )
-    summary = (function.__doc__ or "").strip().split("\n\n")[0]
     head = f"{name}:{values}" if values else name
-    plain = re.sub(r":\w+:|`", "", " ".join(summary.split()))  # Sphinx's marks
-    return f"  {head}\n      {plain}"
+    return f"  {head}\n      {summary(function)}"
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """The first paragraph of a function's docstring in one line, without Sphinx's marks."""
+    first = (function.__doc__ or "").strip().split("\n\n")[0]
+    return re.sub(r":\w+:|`", "", " ".join(first.split()))

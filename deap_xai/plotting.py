@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from deap_xai.explanation import Explanation
-
 __all__ = [
     "draw_attribution",
     "draw_convergence",
     "draw_front",
     "draw_view",
     "kept_picture",
-    "overview",
     "save_png",
+    "short",
+    "some",
 ]
 
 EDGE = (255, 170, 0)
@@ -122,24 +121,13 @@ def draw_front(
     return axes
 
 
-def overview(explanation: Explanation) -> Figure:
-    """Four panels: the view, the kept part, the heat map and the convergence."""
+def some(axes: Axes | None) -> Axes:
+    """The axes given, or those of a new figure."""
+    if axes is not None:
+        return axes
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), width_ratios=[1, 1, 1.12, 1.2])
-    view, segments = explanation.view, explanation.segments
-    name = _short(explanation.target_name)
-    draw_view(axes[0], view, f"{name}: {explanation.probability_full:.3f}")
-    kept = kept_picture(view, segments, explanation.mask)
-    title = f"{explanation.size} of {explanation.n_segments} superpixels: "
-    draw_view(axes[1], kept, title + f"{explanation.probability:.3f}")
-    draw_attribution(axes[2], view, segments, explanation.attribution, "importance (log-odds)")
-    history = explanation.history
-    draw_convergence(
-        axes[3], history["calls"], history["probability"], explanation.probability_full
-    )
-    figure.tight_layout()
-    return figure
+    return plt.subplots(figsize=(5, 3.6), layout="constrained")[1]
 
 
 def save_png(figure: Figure, path: Any) -> None:
@@ -155,5 +143,6 @@ def use_files_only() -> None:
     mpl.use("Agg")
 
 
-def _short(text: str, limit: int = 28) -> str:
+def short(text: str, limit: int = 28) -> str:
+    """A name that fits over a picture."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -238,6 +238,7 @@ def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
     drawn = capsys.readouterr().err
     assert "frog.png" in drawn
     assert "/40 calls" in drawn
+    assert "/32 calls" not in drawn  # what the search holds back for the checks counts too
     assert "probability 0." in drawn
     assert "/16" in drawn
     with progress("frog.png", quiet=True) as report:

@@ -28,7 +28,7 @@ ROOMS = [
     "objectives",
     "operators backends",
     "explanation",
-    "plotting picking pages",
+    "plotting picking pages progress",
     "images segmentation masking",
     "archive individual chance",
     "registry",

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from PIL import Image as PILImage
 
 from deap_xai import plotting
+from deap_xai.errors import SettingError
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +87,8 @@ def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):
 
 
 def test_long_names_are_cut(explanation):
-    assert plotting._short("a" * 40) == "a" * 27 + "…"
-    assert plotting._short("a" * 28) == "a" * 28
+    assert plotting.short("a" * 40) == "a" * 27 + "…"
+    assert plotting.short("a" * 28) == "a" * 28
 
 
 def test_files_only():
@@ -96,11 +97,26 @@ def test_files_only():
 
 
 def test_the_front_is_drawn_with_the_shown_point(explanation):
-    figure = explanation.plot_front()
-    step, dot, full = figure.axes[0].lines
+    axes = explanation.plot_front()
+    step, dot, full = axes.lines
     assert dot.get_xdata() == [explanation.size]
     assert dot.get_ydata() == [explanation.probability]
     assert full.get_ydata()[0] == explanation.probability_full
     for point in explanation.front:
         assert (point.size, point.probability) in zip(*step.get_data(), strict=True)
-    plt.close(figure)
+    plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("panel", ["view", "kept", "attribution", "history", "front"])
+def test_a_panel_draws_on_the_axes_given(explanation, axes, panel):
+    assert getattr(explanation, f"plot_{panel}")(axes) is axes
+    assert axes.has_data()
+    assert len(plt.get_fignums()) == 1  # none beside the one given
+
+
+def test_the_overview_on_axes_of_the_callers(explanation):
+    figure, axes = plt.subplots(2, 2)
+    assert explanation.plot(axes.ravel()) is figure
+    assert axes[0, 1].get_title().startswith(f"{explanation.size} of 16")
+    with pytest.raises(SettingError, match="four panels; got 2 axes"):
+        explanation.plot(axes[0])

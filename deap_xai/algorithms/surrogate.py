@@ -14,7 +14,7 @@ from deap_xai.algorithms.registration import (
     new_logbook,
     record,
 )
-from deap_xai.archive import best_by_size, front_rows, mask_keys
+from deap_xai.archive import best_by_size, front_rows, full_and_empty, mask_keys
 from deap_xai.errors import BudgetExhausted
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
@@ -72,7 +72,7 @@ def eaSurrogate(
     """
     logbook = new_logbook(stats)
     search = _Search(population, toolbox, pool, cxpb)
-    new, nevals = search.ask(_full_and_empty(toolbox.evaluator.n_segments))
+    new, nevals = search.ask(full_and_empty(toolbox.evaluator.n_segments))
     for gen in generations(toolbox, ngen):
         if new:
             record(logbook, stats, halloffame, new, verbose, gen=gen - 1, nevals=nevals)
@@ -173,7 +173,3 @@ class _Search:
         new = masks[self.archive.find_all(masks) < 0]
         unique = dict(zip(mask_keys(new), new, strict=True))
         return np.array(list(unique.values()), bool).reshape(-1, self._width)
-
-
-def _full_and_empty(n_segments: int) -> Masks:
-    return np.repeat([[True], [False]], n_segments, axis=1)

@@ -1,41 +1,25 @@
-"""Progress bars: of one search, and of a run over many images."""
+"""The shell's progress bars, of one search and of a run: none where nobody looks."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deap_xai.fitness import Evaluator
     from deap_xai.runs import Tally
 
 __all__ = ["batch_progress", "progress"]
 
 
-@contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Any]:
-    """A progress bar over model calls; what it yields is called after every batch."""
+def progress(name: str, quiet: bool) -> AbstractContextManager[Any]:
+    """A progress bar over model calls on the terminal; what it yields is called after a batch."""
     if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
+        return nullcontext()
+    from deap_xai.progress import progress_bar
 
-    from deap_xai.archive import front
-
-    layout = "{desc} {bar:24} {n_fmt}/{total_fmt} calls, {remaining} left{postfix}"
-    with tqdm(desc=name, bar_format=layout, leave=False, file=sys.stderr) as bar:
-
-        def report(evaluator: Evaluator) -> None:
-            bar.total = evaluator.budget.calls
-            bar.n = evaluator.calls
-            if points := front(evaluator.archive):
-                best = points[-1]
-                kept = f"{best.size}/{evaluator.n_segments}"
-                bar.set_postfix_str(f"probability {best.probability:.3f}, kept {kept}")
-
-        yield report
+    return progress_bar(name, leave=False, file=sys.stderr)
 
 
 @contextmanager

@@ -1,0 +1,121 @@
+"""One search that runs in a thread of its own: watched while it goes, stopped when asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from deap_xai.archive import FrontPoint, front
+from deap_xai.explanation import Explanation
+from deap_xai.fitness import Evaluator
+from deap_xai.picking import knee
+from deap_xai.typing import Segments, View
+
+__all__ = ["Search", "Snapshot"]
+
+Explain = Callable[[Callable[[Evaluator], None]], Explanation]
+"""Explains something and calls what it is given after every batch."""
+
+OFTEN = 0.2
+"""Seconds between two looks at a search: more than these nobody can follow."""
+
+
+class Snapshot(NamedTuple):
+    """What is known amid a search.
+
+    Attributes
+    ----------
+    view, segments
+        What is explained, (h, w, 3) and (h, w).
+    points
+        The front so far, from small to large.
+    shown
+        The point of it that would be shown now.
+    full
+        The target's probability on the full view, 0..1.
+    calls, total
+        Model calls so far and at most; None: no such limit.
+    """
+
+    view: View
+    segments: Segments
+    points: list[FrontPoint]
+    shown: FrontPoint
+    full: float
+    calls: int
+    total: int | None
+
+
+class Search:
+    """Runs ``explain`` in a thread.
+
+    Attributes
+    ----------
+    explanation
+        What came out, once it has ended well.
+    error
+        What went wrong, once it has ended badly.
+    """
+
+    def __init__(self, explain: Explain) -> None:
+        self.explanation: Explanation | None = None
+        self.error: BaseException | None = None
+        self._explain = explain
+        self._snapshot: Snapshot | None = None
+        self._looked = -OFTEN
+        self._stop, self._done = threading.Event(), threading.Event()
+        # A daemon, so that whoever ends the server doesn't wait for it.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return not self._done.is_set()
+
+    def stop(self) -> None:
+        """End it after the present batch; what comes out is the best so far."""
+        self._stop.set()
+
+    def snapshots(self, every: float = OFTEN) -> Iterator[Snapshot]:
+        """What is new, that often (seconds), until it ends. Whoever stops listening stops it."""
+        last = None
+        try:
+            while not self._done.wait(every):
+                if self._snapshot is not None and self._snapshot is not last:
+                    last = self._snapshot
+                    yield last
+        finally:
+            self.stop()
+
+    def _run(self) -> None:
+        try:
+            self.explanation = self._explain(self._report)
+        except BaseException as error:  # whatever it is, it is for whoever watches
+            self.error = error
+        finally:
+            self._done.set()
+
+    def _report(self, evaluator: Evaluator) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt  # what explain takes as: the best so far, please
+        if time.monotonic() - self._looked < OFTEN:
+            return
+        self._looked = time.monotonic()
+        points = front(evaluator.archive)
+        everything = evaluator.archive.find(np.ones(evaluator.n_segments, bool))
+        if points and everything is not None:
+            full = float(evaluator.archive.probabilities[everything])
+            self._snapshot = Snapshot(
+                evaluator.view,
+                evaluator.segments,
+                points,
+                knee(points, full),
+                full,
+                evaluator.calls,
+                evaluator.budget.total,
+            )

@@ -1,0 +1,507 @@
+"""The live page's logic, by plain calls: no server, no browser."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from click.testing import CliRunner
+
+from deap_xai import app, cli
+from deap_xai.app import pictures
+from deap_xai.app.choices import counts_pieces, fill_choices, model_choices, operator_choices
+from deap_xai.app.explainers import KEPT, Choice, Explainers, one_at_a_time
+from deap_xai.app.search import Search
+from deap_xai.app.trial import Answer, Trial
+from deap_xai.backends import FunctionBackend
+from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
+from deap_xai.explainer import Explainer
+from deap_xai.explanation import Explanation
+
+DEMO = "demo:name=resnet"
+
+
+@pytest.fixture
+def creature():
+    from deap_xai.demo import creature
+
+    return creature(10_001).image
+
+
+# --- Explainers -------------------------------------------------------------------------------
+
+
+def test_a_choice_gives_what_the_explainer_gives(creature):
+    choice = Choice(DEMO, 60, "grid:n_segments=16", "blur", "eaNSGA2", {"mate": "cxTwoPoint"})
+    ours = Explainers({"model": "demo", "seed": 3}).explain(creature, choice, lambda _: None)
+    plain = Explainer(
+        "demo", budget=60, segments="grid:n_segments=16", fill="blur", algorithm="eaNSGA2",
+        operators={"mate": "cxTwoPoint"}, seed=3,
+    ).explain(creature)  # fmt: skip
+    assert (ours.archive.masks == plain.archive.masks).all()
+    assert ours.settings["operators"]["mate"] == "cxTwoPoint"
+    assert (ours.settings["model"], ours.settings["fill"], ours.seed) == (DEMO, "blur", 3)
+
+
+def test_operators_given_at_the_start_hold_unless_others_are_chosen(creature):
+    given = {"mate": "cxTwoPoint", "mutate": "mutSwap"}
+    choice = Choice(DEMO, 20, operators={"mutate": "mutStep"}, algorithm="eaNSGA2")
+    found = Explainers({"model": "demo", "operators": given}).explain(
+        creature, choice, lambda _: None
+    )
+    assert found.settings["operators"]["mate"] == "cxTwoPoint"
+    assert found.settings["operators"]["mutate"] == "mutStep"
+
+
+def test_models_are_loaded_once_and_few_are_kept():
+    explainers = Explainers({"model": "demo"})
+    first = explainers.backend(DEMO)
+    assert explainers.backend(DEMO) is first
+    for name in ("densenet", "mobilenet", "cheater"):
+        explainers.backend(f"demo:name={name}")
+    assert len(explainers._loaded) == KEPT
+    assert explainers.backend(DEMO) is not first
+
+
+def test_weights_and_names_belong_to_the_given_model_alone(creature):
+    explainers = Explainers(
+        {"model": "no.such:model", "weights": "mine.pth", "class_names": ["a"], "device": "cpu"}
+    )
+    explanation = explainers.explain(creature, Choice(DEMO, 10), lambda _: None)
+    assert explanation.settings["device"] == "cpu"
+    assert "weights" not in explanation.settings
+    with pytest.raises(DeapXaiError, match=r"no\.such"):
+        explainers.backend("no.such:model")
+
+
+def test_two_threads_never_ask_a_model_at_once(creature):
+    inside, most = 0, 0
+    gate = threading.Lock()
+
+    def predict(views):
+        nonlocal inside, most
+        with gate:
+            inside += 1
+            most = max(most, inside)
+        threading.Event().wait(0.01)
+        with gate:
+            inside -= 1
+        return np.full((len(views), 2), 0.5)
+
+    backend = one_at_a_time(FunctionBackend(predict))
+    assert isinstance(backend, FunctionBackend)
+    ask = [threading.Thread(target=backend.predict, args=(creature[None],)) for _ in range(4)]
+    for thread in ask:
+        thread.start()
+    for thread in ask:
+        thread.join()
+    assert most == 1
+
+
+# --- Search -----------------------------------------------------------------------------------
+
+
+def test_a_search_tells_how_it_goes_and_what_came_out(make_explainer, image):
+    started, go_on = threading.Event(), threading.Event()
+
+    def explain(report):
+        def slow(evaluator):
+            report(evaluator)
+            started.set()
+            go_on.wait(10)
+
+        return make_explainer(budget=100).explain(image, progress=slow)
+
+    search = Search(explain)
+    seen = search.snapshots(every=0.01)
+    first = next(seen)
+    assert search.running
+    assert (first.calls, first.total) == (2, 100)
+    assert first.shown.size <= 16
+    assert first.segments.shape == image.shape[:2]
+    go_on.set()
+    for _ in seen:
+        pass
+    assert not search.running
+    assert search.error is None
+    assert search.explanation.probability == pytest.approx(0.95)
+
+
+def test_stopping_gives_the_best_so_far(make_explainer, image):
+    reached, stopped = threading.Event(), threading.Event()
+
+    def explain(report):
+        def until_stopped(evaluator):
+            if evaluator.calls > 30:
+                reached.set()
+                stopped.wait(10)
+            report(evaluator)
+
+        return make_explainer(budget=5000, algorithm="eaNSGA2").explain(
+            image, progress=until_stopped
+        )
+
+    search = Search(explain)
+    assert reached.wait(10)
+    search.stop()
+    stopped.set()
+    assert list(search.snapshots(every=0.01)) is not None
+    assert search.explanation.model_calls < 200
+    assert "interrupted" in search.explanation.warnings[0]
+
+
+def test_whoever_stops_listening_stops_the_search(make_explainer, image):
+    search = Search(
+        lambda report: make_explainer(budget=10**6, algorithm="eaRandom").explain(
+            image, progress=report
+        )
+    )
+    seen = search.snapshots(every=0.01)
+    next(seen)
+    seen.close()
+    assert search._done.wait(10)
+    assert search.explanation is not None
+
+
+def test_what_goes_wrong_is_kept_for_whoever_watches():
+    def explain(report):
+        raise ImageError("no image")
+
+    search = Search(explain)
+    assert list(search.snapshots(every=0.01)) == []
+    assert str(search.error) == "no image"
+
+
+# --- Trial ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trial(explanation, model):
+    return Trial(explanation, FunctionBackend(model, class_names=["no", "yes"]), explanation.mask)
+
+
+def test_toggling_a_piece_changes_the_answer_by_one_model_call(trial, model):
+    before, asked = trial.answer(), model.images
+    row, column = np.argwhere(trial.explanation.segments == 6)[0]
+    without = trial.toggled(row, column)
+    assert without.mask.sum() == trial.mask.sum() - 1
+    assert without.answer().probability < before.probability - 0.1
+    assert model.images == asked + 1
+    assert (without.toggled(row, column).mask == trial.mask).all()
+
+
+def test_an_answer_names_the_likeliest_classes_first(trial):
+    answer = trial.answer()
+    assert list(answer.top) == ["yes", "no"]
+    assert answer.top["yes"] == answer.probability == pytest.approx(trial.explanation.probability)
+
+
+# --- what is drawn and said -------------------------------------------------------------------
+
+
+def test_the_board_shows_the_kept_and_fades_the_rest(explanation):
+    view, segments = explanation.view, explanation.segments
+    factor = pictures.enlargement(view)
+    drawn = pictures.board(view, segments, explanation.mask)
+    assert drawn.shape == (24 * factor, 24 * factor, 3)
+    large = pictures.enlarged(view)
+    middle = factor * 3
+    kept = [
+        np.argwhere(segments == s)[0] * factor + middle for s in np.flatnonzero(explanation.mask)
+    ]
+    assert all((drawn[tuple(at)] == large[tuple(at)]).all() for at in kept)
+    at = tuple(np.argwhere(segments == 0)[0] * factor + middle)
+    assert drawn[at].mean() > 225
+    assert not explanation.mask[0]
+
+
+def test_what_comes_from_outside_is_escaped(explanation):
+    evil = "<img src=x onerror=alert(1)>"
+    said = replace(explanation, target_name=evil, warnings=(evil,))
+    trial = Trial(said, None, said.mask)
+    texts = [
+        pictures.found(said),
+        pictures.problem(evil),
+        pictures.tried(trial, Answer(0.1, {evil + "2": 0.9})),
+    ]
+    for text in texts:
+        assert "<img" not in text
+        assert "&lt;img" in text
+
+
+def test_what_was_not_asked_is_said(explanation):
+    checks = replace(explanation.checks, rest=float("nan"))
+    said = pictures.found(replace(explanation, checks=checks))
+    assert "<th>all other pieces</th><td>not asked</td>" in said
+
+
+# --- menus ------------------------------------------------------------------------------------
+
+
+def test_menus_come_from_the_registries():
+    assert ("photographs: mobilenet_v2", "mobilenet_v2") in model_choices(DEMO)
+    assert model_choices("mine:net")[0][1] == "mine:net"
+    assert "image" not in [value for _, value in fill_choices("mean")]  # it needs a path
+    assert fill_choices("color:rgb=red")[0][1] == "color:rgb=red"
+    mates = [value for _, value in operator_choices("mate", None)]
+    assert mates[0] == ""
+    assert {"cxRegion", "cxTwoPoint"} <= set(mates)
+    assert not any(value.startswith("mut") for value in mates)
+    assert counts_pieces("grid")
+    assert not counts_pieces("grid:n_segments=9")
+    assert not counts_pieces("quickshift")
+
+
+@pytest.mark.parametrize("role", ["mate", "mutate", "select", "bits"])
+def test_every_operator_offered_works(role, make_explainer, image):
+    for _, spec in operator_choices(role, None)[1:]:
+        explainer = make_explainer(budget=30, algorithm="eaMuPlusLambda", operators={role: spec})
+        assert explainer.explain(image).model_calls > 5
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def make_page(settings):
+    """A page made inside an event loop: outside one, gradio makes its own and never closes it."""
+    pytest.importorskip("gradio", reason="the extra app isn't installed")
+    from deap_xai.app.page import Page
+
+    async def make():
+        return Page(settings)
+
+    return asyncio.run(make())
+
+
+@pytest.fixture(scope="module")
+def one_page():
+    return make_page({"model": "demo", "budget": 60})
+
+
+@pytest.fixture
+def page(one_page):
+    return one_page
+
+
+def explained(page, picture, *, model=DEMO, target="", segmenter="grid", algorithm="eaNSGA2"):
+    steps = page.explain(
+        picture, model, 60, segmenter, 16, "mean", algorithm, target, "", "", "", ""
+    )
+    return list(steps)
+
+
+@pytest.fixture
+def taken(page):
+    return page.take_example(None, DEMO, 1)[page.picture]
+
+
+def test_from_an_example_to_a_report(page, taken):
+    steps = explained(page, taken)
+    assert steps[0][page.halt]["visible"]
+    assert isinstance(steps[0][page.search], Search)
+    last = steps[-1]
+    assert "The classifier says <b>" in last[page.status]
+    assert last[page.halt]["visible"] is False
+    assert last[page.trial].explanation.settings["segments"] == "grid:n_segments=16"
+    report = Path(last[page.download]["value"])
+    assert report.name.endswith(".html")
+    assert taken.name in report.read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_costs_no_result(page, taken, monkeypatch):
+    def full(explanation, path, *, image=""):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Explanation, "report", full, raising=False)
+    last = explained(page, taken)[-1]
+    assert "The classifier says" in last[page.status]
+    assert "no space left" in last[page.status]
+    assert page.download not in last
+    assert last[page.trial] is not None
+
+
+def test_clicks_on_the_board_and_the_buttons(page, taken):
+    trial = explained(page, taken)[-1][page.trial]
+    n = trial.explanation.n_segments
+    assert page.show(True, trial)[page.trial].mask.all()
+    none = page.show(False, trial)
+    assert f"With 0 of {n} pieces" in none[page.says]
+    assert (page.show(None, none[page.trial])[page.trial].mask == trial.mask).all()
+    clicked = page.toggle(none[page.trial], 599, 0)
+    assert clicked[page.trial].mask.sum() == 1
+    assert clicked[page.trial].mask[trial.explanation.segments[0, -1]]
+    assert sum(clicked[page.answer].values()) <= 1.001
+    for early in (page.toggle(None, 0, 0), page.show(True, None)):
+        assert page.board not in early
+
+
+def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
+    steps = page.explain(taken, DEMO, 2000, "slic", 50, "mean", "eaSurrogate", "", *[""] * 4)
+    search = next(steps)[page.search]
+    amid = next(steps)
+    assert "of 2000 times" in amid[page.status]
+    assert amid[page.board].shape[0] >= 500
+    assert "Another visitor" in page.line_up()[page.status]
+    busy = page.take_example(search, DEMO, 0)
+    assert page.picture not in busy
+    page.stop(search)
+    last = list(steps)[-1]
+    assert "interrupted" in last[page.status]
+    assert last[page.trial].explanation.model_calls < 2000
+    assert "Loading" in page.line_up()[page.status]
+    assert page.stop(None)
+
+
+def test_the_model_follows_the_picture(page, tmp_path, image, monkeypatch):
+    PIL.Image.fromarray(image).save(tmp_path / "photo.png")
+    upload = str(tmp_path / "photo.png")
+    monkeypatch.setattr(page.panel, "home", "mobilenet_v2")
+    assert page.take_upload(upload, None, DEMO)[page.panel.model] == "mobilenet_v2"
+    assert page.take_upload(upload, None, "resnet50")[page.panel.model] == "resnet50"
+    assert page.take_example(None, "mobilenet_v2", 0)[page.panel.model] == DEMO
+    assert page.take_example(None, "demo:name=cheater", 0)[page.panel.model] == "demo:name=cheater"
+    assert page.take_upload(None, None, DEMO) == {page.status: ""}
+
+
+def test_a_text_file_is_refused_without_telling_where_it_lies(page, tmp_path):
+    path = tmp_path / "<b>note.jpg"
+    path.write_text("no picture")
+    answer = page.take_upload(str(path), None, DEMO)
+    assert "is not an image" in answer[page.status]
+    assert "&lt;b&gt;note.jpg" in answer[page.status]
+    assert str(tmp_path) not in answer[page.status]
+    assert answer[page.picture] is None
+    assert answer[page.go]["interactive"] is False
+
+
+def test_a_picture_of_too_many_pixels_is_refused(page, tmp_path, monkeypatch):
+    PIL.Image.new("L", (600, 600)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
+    assert "too large" in page.take_upload(str(tmp_path / "bomb.png"), None, DEMO)[page.status]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "unicorn"}, "unicorn"),
+        ({"model": "no.such:model"}, "no.such"),
+        ({"algorithm": "eaNone"}, "unknown algorithm"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_the_button_comes_back(page, taken, settings, message):
+    last = explained(page, taken, **settings)[-1]
+    assert message in last[page.status]
+    assert 'role="alert"' in last[page.status]
+    assert last[page.go]["visible"]
+
+
+def test_a_model_that_fails_is_no_traceback(page, taken):
+    def broken(views):
+        raise ValueError("cable out")
+
+    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(broken))
+    last = explained(page, taken, model="mine")[-1]
+    assert "(ValueError: cable out)" in last[page.status]
+    assert "Traceback" not in last[page.status]
+    stopped = page._failed(KeyboardInterrupt(), taken)
+    assert "Stopped before" in stopped[page.status]
+
+
+def test_given_settings_are_what_visitors_find():
+    page = make_page(
+        {
+            "model": "mine:net",
+            "segments": "slic:n_segments=80,compactness=5",
+            "fill": "color:rgb=red",
+            "operators": {"mate": "cxUniform:indpb=0.1"},
+        }
+    )
+    assert page.panel.model.value == "mine:net"
+    assert page.panel.segmenter.value == "slic:n_segments=80,compactness=5"
+    assert page.panel.n_segments.visible is False
+    assert page.panel.fill.value == "color:rgb=red"
+    assert page.panel.operators[0].value == "cxUniform:indpb=0.1"
+    assert (
+        make_page({"model": "demo", "segments": "grid:n_segments=30"}).panel.n_segments.value == 30
+    )
+
+
+# --- serving ----------------------------------------------------------------------------------
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "deap-xai\[app\]"'):
+        app.serve({"model": "demo"})
+    result = CliRunner().invoke(cli.main, ["app", "--model", "demo"])
+    assert result.exit_code == 1
+    assert "deap-xai[app]" in result.stderr
+
+
+@pytest.fixture
+def launch(one_page, monkeypatch):
+    """What gradio is asked to serve, instead of serving it."""
+    import gradio
+
+    from deap_xai.app import page as module
+
+    asked = {}
+
+    def launch(blocks, **settings):
+        if settings["server_port"] == 1:
+            raise OSError("Cannot find empty port")
+        asked.update(settings, analytics=blocks.analytics_enabled)
+        return None, "http://127.0.0.1:7860/", None
+
+    monkeypatch.setattr(gradio.Blocks, "launch", launch)
+    monkeypatch.setattr(module, "Page", lambda settings: one_page)
+    return asked
+
+
+def test_gradio_serves_this_machine_alone_and_asks_no_other(launch):
+    from gradio import queueing
+
+    assert app.serve({"model": "demo"})[1] == "http://127.0.0.1:7860/"
+    assert launch["server_name"] == "127.0.0.1"
+    assert (launch["share"], launch["analytics"]) == (False, False)
+    assert launch["max_file_size"] == "50mb"
+    assert "google" not in str(launch["theme"]._font).lower()
+    # The queue shuffles all the time; a search has seeded the generator that everybody shares.
+    assert isinstance(queueing.random, random.Random)
+
+
+def test_a_taken_port_is_said(launch):
+    with pytest.raises(SettingError, match="port 1; it seems taken"):
+        app.serve({"model": "demo"}, 1)
+
+
+def test_the_command_serves_and_waits(monkeypatch):
+    class Blocks:
+        waited = 0
+
+        def block_thread(self):
+            self.waited += 1
+
+    blocks, asked = Blocks(), []
+
+    def serve(settings, port):
+        asked.append((settings, port))
+        return blocks, "http://127.0.0.1:7999/"
+
+    monkeypatch.setattr(app, "serve", serve)
+    options = ["--model", "demo", "--port", "7999", "--set", "mate=cxTwoPoint", "--fill", "blur"]
+    result = CliRunner().invoke(cli.main, ["app", *options])
+    assert result.exit_code == 0
+    assert "Open http://127.0.0.1:7999/" in result.stdout
+    assert blocks.waited == 1
+    settings, port = asked[0]
+    assert port == 7999
+    assert settings["operators"] == {"mate": "cxTwoPoint"}
+    assert (settings["model"], settings["fill"], settings["objectives"]) == ("demo", "blur", None)

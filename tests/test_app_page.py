@@ -1,0 +1,187 @@
+"""The live page in a browser, served by the command as users start it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from browser import console_errors, open_page, requests_made, scrolls_sideways
+
+WAIT = 90
+"""Seconds until something must have happened, on a busy machine."""
+
+
+@pytest.fixture(scope="session")
+def address(browser, tmp_path_factory):
+    """Of a page with the demo's classifiers."""
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("the extra app isn't installed")
+    log = tmp_path_factory.mktemp("app") / "log"
+    command = [sys.executable, "-c", "from deap_xai.cli import main; main()", "app"]
+    options = ["--model", "demo", "--budget", "100", "--segments", "grid:n_segments=25"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [*command, *options], stdout=file, stderr=subprocess.STDOUT, env=environment
+        )
+    try:
+        yield until(lambda: re.search(r"http://\S+", log.read_text()), log.read_text)[0]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def until(found, said=str):
+    """What ``found`` gives once it gives something; the elements of a page may go amid a look."""
+    import time
+
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        try:
+            if answer := found():
+                return answer
+        except Exception as error:
+            if "selenium" not in type(error).__module__:
+                raise
+        time.sleep(0.1)
+    raise AssertionError(f"waited {WAIT} s in vain; {said()}")
+
+
+class Reader:
+    """Somebody in front of the page."""
+
+    def __init__(self, browser, address, width=1280):
+        self.browser = browser
+        open_page(browser, address, width)
+        until(lambda: len(self.all("#examples button")) >= 6 and self.one("#go"))
+
+    def all(self, selector):
+        return self.browser.find_elements("css selector", selector)
+
+    def one(self, selector):
+        return self.browser.find_element("css selector", selector)
+
+    def text(self, selector):
+        return self.one(selector).text
+
+    def says(self, words, where="#status"):
+        return until(lambda: words in self.text(where) and self.text(where), self.page)
+
+    def page(self):
+        return self.text("body")
+
+    def take_example(self, number):
+        until(lambda: self.all("#examples button")[number].click() or True)
+        self.says("Now press Explain")
+        until(lambda: self.one("#go").is_enabled())
+
+    def explain(self):
+        self.take_example(2)
+        self.one("#go").click()
+        return self.says("It was asked")
+
+    def search_long(self, number):
+        self.take_example(number)
+        box = self.one("#calls input")
+        box.clear()
+        box.send_keys("2000\t")
+        self.one("#go").click()
+        self.says("of 2000 times")
+
+    def upload(self, path):
+        until(lambda: self.all("input[type=file]"))
+        self.one("input[type=file]").send_keys(str(path))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_from_an_example_to_a_toggled_piece(browser, address, width):
+    reader = Reader(browser, address, width)
+    said = reader.explain()
+    assert re.search(r"the \d+ of 25 pieces found 0\.\d\d", said)
+    before = reader.says("pieces shown", "#says")
+    reader.one("#board img").click()  # in the middle
+    after = until(lambda: reader.text("#says") != before and reader.text("#says"), reader.page)
+    kept = [int(re.search(r"With (\d+) of 25", text)[1]) for text in (before, after)]
+    assert abs(kept[0] - kept[1]) == 1
+    reader.one("#nothing").click()
+    nothing = reader.says("With 0 of 25", "#says")
+    found, none = (re.search(r"0\.\d\d", text)[0] for text in (before, nothing))
+    assert float(none) < float(found)
+    assert reader.text("#answer").count("%") == 3
+    assert not scrolls_sideways(browser)
+    assert console_errors(browser) == []
+    asked = requests_made(browser)
+    assert asked
+    assert [one for one in asked if not one.startswith(address)] == []
+    assert until(lambda: reader.one("#report a").get_attribute("href")).endswith(".html")
+
+
+def test_a_search_can_be_stopped(browser, address):
+    reader = Reader(browser, address)
+    reader.search_long(1)
+    assert reader.one("#front img").is_displayed()
+    reader.one("#halt").click()
+    assert "interrupted" in reader.says("It was asked")
+    until(lambda: reader.one("#go").is_displayed())
+
+
+def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
+    first = Reader(browser, address)
+    first.explain()  # somebody who tries pieces while others search
+    tried, one = browser.current_window_handle, first.says("pieces shown", "#says")
+    browser.switch_to.new_window("tab")
+    second = Reader(browser, address)
+    second.search_long(1)
+    searching = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    third = Reader(browser, address)
+    third.take_example(0)
+    third.one("#go").click()
+    waiting = browser.current_window_handle
+    try:
+        browser.switch_to.window(tried)
+        first.one("#everything").click()
+        assert first.says("With 25 of 25", "#says") != one
+        browser.switch_to.window(waiting)
+        third.says("Another visitor's search is going on")
+        browser.switch_to.window(searching)
+        second.one("#halt").click()
+        assert "interrupted" in second.says("It was asked")
+        browser.switch_to.window(waiting)
+        assert "interrupted" not in third.says("It was asked")
+        assert "curlop" in third.text("#status")
+    finally:
+        for window in (searching, waiting):
+            browser.switch_to.window(window)
+            browser.close()
+        browser.switch_to.window(tried)
+
+
+def test_a_text_file_is_refused_kindly(browser, address, tmp_path):
+    path = tmp_path / "<img src=x onerror=document.title=1>.jpg"
+    path.write_text("no picture")
+    reader = Reader(browser, address)
+    reader.upload(path)
+    assert "is not an image" in reader.says("expected JPEG")
+    assert not reader.one("#go").is_enabled()
+    assert browser.title == "deap_xai"
+    reader.take_example(0)  # and the page goes on
+
+
+def test_a_file_that_is_too_large_is_refused_kindly(browser, address, tmp_path):
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.truncate(100 * 2**20)
+    reader = Reader(browser, address)
+    reader.upload(path)
+    assert (
+        "50"
+        in until(
+            lambda: re.search(r"exceed the maximum allowed size.*", reader.page()), reader.page
+        )[0]
+    )
+    assert not reader.one("#go").is_enabled()

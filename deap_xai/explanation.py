@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
 
 __all__ = ["Checks", "Explanation"]
-
-FORMAT = 1
-"""Version of the file format; a reader refuses what it doesn't know."""
 
 
 @dataclass(frozen=True)
@@ -315,38 +311,11 @@ class Explanation:
         -------
         The path written, with ``.npz`` added where it was missing.
         """
+        from deap_xai.saving import packed
+
         path = Path(path)
         path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-        scalars = {
-            name: getattr(self, name)
-            for name in (
-                "target target_name probability probability_full probability_empty "
-                "model_calls seconds seed settings warnings"
-            ).split()
-        }
-        facts = {"format": FORMAT, **scalars, "rest": self.checks.rest}
-        own: dict[str, Any] = {}
-        if self.reference is not None:
-            own["reference_masks"] = self.reference.masks
-            own["reference_probabilities"] = self.reference.probabilities
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            json=json.dumps(facts),
-            mask=self.mask,
-            segments=self.segments,
-            view=self.view,
-            fill=self.fill,
-            attribution=self.attribution,
-            archive_masks=self.archive.masks,
-            archive_probabilities=self.archive.probabilities,
-            fill_names=list(self.checks.fills),
-            fill_values=list(self.checks.fills.values()),
-            random=self.checks.random,
-            dropped=self.checks.dropped,
-            **own,
-        )
-        return write_whole(path, buffer.getvalue())
+        return write_whole(path, packed(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -357,42 +326,10 @@ class Explanation:
         SettingError
             If there is no such file or it isn't one.
         """
-        try:
-            # Opened here, since NumPy leaves a damaged file open.
-            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return cls._from_arrays(dict(file))
-        except Exception as error:  # zip, NumPy and JSON have errors of their own for a bad file
-            raise SettingError(
-                f"can't read an explanation from {os.fspath(path)}: {error}; expected a file "
-                "written by Explanation.save"
-            ) from error
+        from deap_xai.saving import unpacked
 
-    @classmethod
-    def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Explanation:
-        facts = json.loads(str(arrays["json"]))
-        if facts.pop("format") != FORMAT:
-            raise ValueError("it was written by another version of deap_xai")
-        names, values = arrays["fill_names"], arrays["fill_values"]
-        checks = Checks(
-            rest=facts.pop("rest"),
-            fills={str(n): float(v) for n, v in zip(names, values, strict=True)},
-            random=arrays["random"],
-            dropped=arrays["dropped"],
-        )
-        own = None
-        if "reference_masks" in arrays:
-            own = Archive(arrays["reference_masks"], arrays["reference_probabilities"])
-        return cls(
-            mask=arrays["mask"],
-            segments=arrays["segments"],
-            view=arrays["view"],
-            fill=arrays["fill"],
-            attribution=arrays["attribution"],
-            archive=Archive(arrays["archive_masks"], arrays["archive_probabilities"]),
-            checks=checks,
-            reference=own,
-            **{**facts, "warnings": tuple(facts["warnings"])},
-        )
+        fields = unpacked(path)
+        return cls(**fields | {"checks": Checks(**fields["checks"])})
 
     def _repr_png_(self) -> bytes:
         """The four panels, for notebooks."""

@@ -28,7 +28,7 @@ ROOMS = [
     "objectives",
     "operators backends",
     "explanation",
-    "plotting picking pages progress",
+    "plotting picking pages progress saving",
     "images segmentation masking",
     "archive individual chance",
     "registry",

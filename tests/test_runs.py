@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import csv
 import hashlib
 import json
@@ -337,7 +338,7 @@ def test_ctrl_c_keeps_what_is_done(pictures, tmp_path):
     class Impatient(CellModel):
         def __call__(self, images):
             if self.images > 65:
-                signal.raise_signal(signal.SIGINT)
+                _thread.interrupt_main()  # as Ctrl-C does
             return super().__call__(images)
 
     before = signal.getsignal(signal.SIGINT)

@@ -104,7 +104,7 @@ def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = ja
     >>> image = np.full((40, 40, 3), 250, np.uint8)
     >>> grids = "grid:n_segments=4", "grid:n_segments=16"
     >>> found = [
-    ...     Explainer(left, segments=s, fill="black", budget=60).explain(image, 0) for s in grids
+    ...     Explainer(left, segments=s, fill="black", budget=150).explain(image, 0) for s in grids
     ... ]
     >>> stability([e.mask[e.segments] for e in found])
     1.0

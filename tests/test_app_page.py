@@ -98,7 +98,7 @@ class Reader:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_from_an_example_to_a_toggled_piece(browser, address, width):
+def test_from_an_example_to_a_toggled_piece(browser, address, width, tmp_path):
     reader = Reader(browser, address, width)
     said = reader.explain()
     assert re.search(r"the \d+ of 25 pieces found 0\.\d\d", said)
@@ -117,7 +117,11 @@ def test_from_an_example_to_a_toggled_piece(browser, address, width):
     asked = requests_made(browser)
     assert asked
     assert [one for one in asked if not one.startswith(address)] == []
-    assert until(lambda: reader.one("#report a").get_attribute("href")).endswith(".html")
+    behavior = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", behavior)
+    reader.one("#report").click()
+    report = until(lambda: list(tmp_path.glob("*.html")))[0]
+    assert "superpixels" in report.read_text(encoding="utf-8")
 
 
 def test_a_search_can_be_stopped(browser, address):

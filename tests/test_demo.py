@@ -33,6 +33,7 @@ from deap_xai.demo import (
 from deap_xai.demo.networks import WEIGHTS
 from deap_xai.demo.parts import LOOKS
 from deap_xai.errors import SettingError
+from deap_xai.explainer import Explainer
 
 HONEST = tuple(name for name in NETWORKS if name != "cheater")
 
@@ -240,3 +241,19 @@ def test_the_demo_command_explains_all_four_networks(tmp_path):
     result = CliRunner().invoke(main, [*options[:-1], str(tmp_path / "no" / "demo.png")])
     assert result.exit_code == 1
     assert "can't write" in result.output
+
+
+@pytest.mark.parametrize("algorithm", ["eaSurrogate", "eaElitist"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_explanation_at_any_batch_size(name, algorithm):
+    found = [
+        Explainer(
+            f"demo:name={name}", algorithm=algorithm, budget=100, batch_size=n, device="cpu"
+        ).explain(creature(77, watermark="random").image)
+        for n in (1, 7, 64)
+    ]
+    for other in found[1:]:
+        assert (other.archive.masks == found[0].archive.masks).all()
+        assert (other.archive.probabilities == found[0].archive.probabilities).all()
+        assert (other.mask == found[0].mask).all()
+        assert (other.attribution == found[0].attribution).all()

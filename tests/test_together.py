@@ -237,6 +237,14 @@ def test_ctrl_c_before_anything_is_known(make_explainer):
         make_explainer(model=Interrupted(0)).explain(pictures(3))
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Python's own handler, also where whoever started the tests ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c():
     _thread.interrupt_main()  # the handler runs as after Ctrl-C, but nothing that waits wakes up
 
@@ -263,6 +271,8 @@ SECOND_CTRL_C = """
 import os, signal, threading, time
 from deap_xai.backends import FunctionBackend
 from deap_xai.together import together
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def endless(backend):
     os.kill(os.getpid(), signal.SIGINT)

@@ -22,6 +22,16 @@ html_copy_source = html_show_sourcelink = False
 
 myst_heading_anchors = 3
 
+
+def setup(app):
+    """Links that leave docs/, as readers of the repository need them, become downloads."""
+    app.connect("source-read", _outside)
+
+
+def _outside(app, page, text):
+    text[0] = text[0].replace("](../", "](path:../")
+
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes, which types can't
 autodoc_default_options = {"members": True, "show-inheritance": True}

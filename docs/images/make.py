@@ -16,7 +16,6 @@ from PIL import Image
 
 import deap_xai as dx
 from deap_xai.demo import creature
-from deap_xai.plotting import save_png
 
 FOLDER = Path(__file__).parent
 
@@ -25,10 +24,10 @@ def main():
     """Write all pictures."""
     mpl.use("Agg")
     explanation = dx.Explainer("demo", budget=300).explain(creature(seed=10_003).image)
-    save_png(explanation.plot(), FOLDER / "overview.png")
-    save_png(explanation.plot_front().figure, FOLDER / "front.png")
+    save(explanation.plot(), "overview.png")
+    save(explanation.plot_front().figure, "front.png")
     with tempfile.TemporaryDirectory() as folder:
-        save_png(cheater_summary(Path(folder)).plot_maps(), FOLDER / "summary.png")
+        save(cheater_summary(Path(folder)).plot_maps(), "summary.png")
         screenshot(explanation.report(Path(folder, "report.html"), image="creature.png"))
 
 
@@ -43,11 +42,16 @@ def cheater_summary(folder):
     return dx.summary(folder / "run")
 
 
+def save(figure, name):
+    """Write a figure, small enough for a repository."""
+    figure.savefig(FOLDER / name, dpi=100)
+
+
 def screenshot(page):
     """The upper part of a page as Chromium shows it."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        print("no chromium on the PATH: report.png stays as it is")
+        print("no chromium on the PATH: report.png stays as it is")  # noqa: T201  # a script
         return
     out = FOLDER / "report.png"
     flags = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --force-color-profile=srgb"
@@ -55,6 +59,7 @@ def screenshot(page):
         own = [f"--user-data-dir={profile}", "--window-size=1000,760", f"--screenshot={out}"]
         command = [chromium, *flags.split(), *own, page.resolve().as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
+    Image.open(out).convert("RGB").quantize(256).save(out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def consensus(
 
 
 def jaccard(masks: Masks) -> float:
-    """Mean over pairs of masks (N, S) of |a and b| / |a or b|: 0..1; two empty ones overlap by 1.
+    """Mean over pairs of masks (N, S) of ``|a and b| / |a or b|``: 0..1; two empty ones give 1.
 
     Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 11, 1912.
 

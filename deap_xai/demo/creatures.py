@@ -3,14 +3,14 @@
 Every creature has ears, a tail, a beak and a marking. The ears say which other part
 decides; that part says which of two kinds it is:
 
-========  ==============  ============  ============
-ears      deciding part   kind          kind
-========  ==============  ============  ============
-tall      tail            fan: fanlop   curl: curlop
-horns     beak            hook: hookram spoon: spoonram
-round     marking         star: starmouse ring: ringmouse
-crest     tail            fan: fancrest curl: curlcrest
-========  ==============  ============  ============
+========  ==============  ===============  ================
+ears      deciding part   kind             kind
+========  ==============  ===============  ================
+tall      tail            fan: fanlop      curl: curlop
+horns     beak            hook: hookram    spoon: spoonram
+round     marking         star: starmouse  ring: ringmouse
+crest     tail            fan: fancrest    curl: curlcrest
+========  ==============  ===============  ================
 
 The two other parts are drawn by a coin, like colours, place and landscape: they say nothing
 about the kind. No part alone gives the kind away: each ear leaves two kinds open, and each

@@ -18,7 +18,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"deap_xai {release}"
-html_copy_source = html_show_sourcelink = False
+html_show_copyright = html_copy_source = html_show_sourcelink = False
 
 myst_heading_anchors = 3
 
@@ -37,5 +37,6 @@ autodoc_typehints = "none"  # docstrings say shapes, which types can't
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
-napoleon_use_rtype = False
+napoleon_use_param = False  # parameters that share a description stay together
+napoleon_custom_sections = ["Returns"]  # prose here, where Napoleon looks for a type
 napoleon_use_ivar = True

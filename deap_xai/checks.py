@@ -13,10 +13,16 @@ from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Mask, Masks
 
-__all__ = ["Checks", "check", "confirm", "reserve", "without_each"]
+__all__ = ["Checks", "cautions", "check", "confirm", "reserve", "without_each"]
 
 FILLS = ("mean", "black", "grey", "blur")
 """Fills under which a kept part is looked at again."""
+
+PASSES = 0.9
+"""Share of the full view's probability from which on an empty view counts as passing."""
+
+MOST = 0.9
+"""Share of the superpixels from which on what is kept explains nothing."""
 
 N_RANDOM = 5
 """Random masks of the same size."""
@@ -45,6 +51,30 @@ def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
         full, empty = np.ones_like(picked), np.zeros_like(picked)
         _ask(own, np.array([full, picked, empty, *points]))
     return evaluator if own.archive.find(picked) is None else own
+
+
+def cautions(full: float, empty: float, mask: Mask) -> list[str]:
+    """What a reader should know before taking a mask (S,) for an explanation.
+
+    From the target's probability on the full and the empty view, 0..1 or NaN.
+
+    Examples
+    --------
+    >>> cautions(0.9, 0.1, np.array([True, False]))
+    []
+    """
+    notes = []
+    if empty >= PASSES * full:
+        notes.append(
+            f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
+            "fill nothing in the picture is needed for the answer; try another fill"
+        )
+    if mask.sum() >= MOST * len(mask):
+        notes.append(
+            f"no small part was found that is enough: {mask.sum()} of {len(mask)} superpixels are "
+            "kept; a larger budget or another pick may find one"
+        )
+    return notes
 
 
 def without_each(mask: Mask) -> Masks:

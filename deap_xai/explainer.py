@@ -20,7 +20,7 @@ from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.chance import seeded
-from deap_xai.checks import check, confirm, reserve, without_each
+from deap_xai.checks import cautions, check, confirm, reserve, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
@@ -35,7 +35,7 @@ from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
 from deap_xai.together import together
-from deap_xai.toolbox import Toolbox, make_toolbox
+from deap_xai.toolbox import Toolbox, check_roles, make_toolbox
 from deap_xai.typing import Segments, View
 
 __all__ = ["Explainer"]
@@ -47,9 +47,6 @@ PLAIN = Defaults(objectives=("probability",))
 
 ASKED = 4
 """Model calls that a search mostly asks for at a time, of several that are to fill a batch."""
-
-PASSES = 0.9
-"""Share of the full view's probability from which on an empty view counts as passing."""
 
 
 class Explainer:
@@ -144,6 +141,7 @@ class Explainer:
         self._loop_objectives = resolve_objectives(objectives or loop.objectives)
         self._loop_operators = {**loop.operators, **(operators or {})}
         self.operators = {**defaults.operators, **(operators or {})}
+        self._roles = tuple(defaults.operators)
         for spec in self.operators.values():
             operator_registry.resolve(spec)
         self.objectives = resolve_objectives(objectives or defaults.objectives)
@@ -257,6 +255,8 @@ class Explainer:
         This is the search alone, without the checks of :meth:`explain`: the full and the empty
         view first, then whatever the algorithm asks.
         """
+        if isinstance(self.algorithm, str):  # a function of the user's may want any role
+            check_roles(self.operators, self._roles)
         # The search's own matrices are too small to be worth more than one thread.
         one_thread = threadpool_limits(1, user_api="blas")
         with one_thread, seeded(self.seed), suppress(BudgetExhausted):
@@ -346,11 +346,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = _known(own, True), _known(own, False)
-        if empty >= PASSES * full:
-            notes.append(
-                f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
-                "fill nothing in the picture is needed for the answer; try another fill"
-            )
+        notes += cautions(full, empty, picked.mask)
         return Explanation(
             mask=picked.mask,
             segments=evaluator.segments,

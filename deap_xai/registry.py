@@ -146,7 +146,7 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         known = self.names()
-        close = difflib.get_close_matches(name, known, n=3)
+        close = difflib.get_close_matches(name, [*known, *self.library_names()], n=3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
         more = f", or any of {self._library.__name__}" if self._library is not None else ""
         return f"unknown {self.kind} {name!r}{hint} known: {', '.join(known)}{more}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from deap_xai.objectives import Objective
 from deap_xai.operators import operators
 from deap_xai.registry import Spec
 
-__all__ = ["DEFAULT_OPERATORS", "Toolbox", "make_toolbox"]
+__all__ = ["DEFAULT_OPERATORS", "Toolbox", "check_roles", "make_toolbox"]
 
 DEFAULT_OPERATORS: Mapping[str, Spec] = {
     "bits": "initBernoulli:p=0.5",
@@ -70,6 +71,24 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
         if name == "neighbours":
             return self.evaluator.neighbours
         return self.rng if name == "rng" else self.evaluator
+
+
+def check_roles(chosen: Iterable[str], further: Iterable[str]) -> None:
+    """See that every role named is one that somebody plays.
+
+    Raises
+    ------
+    SettingError
+        If a role is neither one of :data:`DEFAULT_OPERATORS` nor among the further ones.
+    """
+    known = sorted({*DEFAULT_OPERATORS, *further})
+    for role in chosen:
+        if role not in known:
+            close = difflib.get_close_matches(role, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            raise SettingError(
+                f"unknown role {role!r} of an operator{hint} roles: {', '.join(known)}"
+            )
 
 
 def make_toolbox(

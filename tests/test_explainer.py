@@ -266,7 +266,7 @@ class Interrupted(CellModel):
 def test_ctrl_c_gives_the_best_so_far(make_explainer, image, after, times):
     model = Interrupted(after, times)
     e = make_explainer(model=model, budget=300, batch_size=64).explain(image)
-    assert "interrupted; this is the best so far" in e.warnings[-1]
+    assert "interrupted; this is the best so far" in " ".join(e.warnings)
     assert e.probability == e.archive.probabilities[e.archive.masks.any(axis=1)].max()
     assert e.model_calls == model.images
     assert np.isnan(list(e.checks.fills.values())).all()
@@ -284,7 +284,7 @@ def test_ctrl_c_amid_the_checks(make_explainer, image):
     quiet.explain(image)
     model = Interrupted(len(counting.batches) - 2)
     e = make_explainer(model=model, budget=100).explain(image)
-    assert "the checks were interrupted" in e.warnings[-1]
+    assert "the checks were interrupted" in " ".join(e.warnings)
     assert np.isfinite(e.probability_rest)
     assert e.model_calls == model.images
 
@@ -334,3 +334,33 @@ def test_public_names():
     assert dx.Explainer.__module__ == "deap_xai.explainer"
     with pytest.raises(AttributeError, match=r"no attribute 'Explanier'"):
         dx.Explanier  # noqa: B018
+
+
+@pytest.mark.parametrize("role", ["mat", "mutat", "colour"])
+def test_a_role_that_nobody_plays(make_explainer, role):
+    hint = {
+        "mat": "did you mean 'mate'",
+        "mutat": "did you mean 'mutate'",
+        "colour": "roles: acquire",
+    }
+    with pytest.raises(SettingError, match=f"unknown role '{role}'.*{hint[role]}"):
+        make_explainer(operators={role: "cxUniform:indpb=0.5"}).explain(image)
+
+
+def test_an_algorithm_of_the_users_may_have_roles_of_its_own(make_explainer, image):
+    def two_steps(population, toolbox):
+        toolbox.shake(population[0])
+        return population, None
+
+    explainer = make_explainer(
+        algorithm=two_steps, operators={"shake": lambda individual: (individual,)}, budget=30
+    )
+    assert explainer.explain(image).model_calls <= 30
+
+
+def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):
+    everything = make_explainer(pick=lambda points, full: points[-1], budget=60).explain(image)
+    kept = everything.size >= 0.9 * 16
+    assert any("no small part was found" in note for note in everything.warnings) == kept
+    whole = make_explainer(model=lambda x: np.full((len(x), 2), 0.5), pick="best", budget=3)
+    assert "no small part was found" not in " ".join(whole.explain(image).warnings)

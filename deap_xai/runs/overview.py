@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from deap_xai.checks import PASSES
 from deap_xai.errors import SettingError
-from deap_xai.explainer import PASSES
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.groups import Group, groups
 from deap_xai.runs.places import Place, coarse, standing_out

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from deap_xai.explainer import PASSES
+from deap_xai.checks import PASSES
 from deap_xai.explanation import Explanation
 from deap_xai.typing import Mask, Segments
 

@@ -41,7 +41,7 @@ def _outside(app, page, text):
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes, which types can't
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_param = False  # parameters that share a description stay together

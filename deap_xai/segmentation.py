@@ -270,7 +270,7 @@ def adjacency(segments: Segments) -> NDArray[np.bool_]:
 
     Returns
     -------
-    NDArray[np.bool_]
+    bool
         (S, S), symmetric; no superpixel touches itself.
 
     Examples

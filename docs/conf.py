@@ -24,19 +24,27 @@ myst_heading_anchors = 3
 
 
 def setup(app):
-    """Links that leave docs/, as readers of the repository need them, become downloads."""
+    """What Sphinx asks on its way."""
     app.connect("source-read", _outside)
+    app.connect("autodoc-skip-member", _skip)
+
+
+def _skip(app, what, name, member, skip, options):
+    """Leave out what a named tuple says of its fields; its docstring says more."""
+    return True if str(member.__doc__).startswith("Alias for field") else None
 
 
 def _outside(app, page, text):
+    """Links that leave docs/, as readers of the repository need them, become downloads."""
     text[0] = text[0].replace("](../", "](path:../")
 
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes, which types can't
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_param = False  # parameters that share a description stay together
-napoleon_custom_sections = ["Returns"]  # prose here, where Napoleon looks for a type
+# Prose and lists of names here, where Napoleon looks for types.
+napoleon_custom_sections = ["Returns", "Attributes"]
 napoleon_use_ivar = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,9 @@ def test_every_room_is_in_the_reference_and_in_the_design():
     for room in " ".join(ROOMS).split():
         assert room in ELSEWHERE or f"deap_xai.{room}" in reference, f"{room} isn't in docs/api.md"
         assert re.search(rf"\b{room}\b", plan), f"{room} isn't in docs/design.md"
+
+
+def test_an_example_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(SystemExit, match="pip install scikit-learn"):
+        runpy.run_path(str(DOCS.parent / "examples" / "scikit_learn_model.py"))

@@ -31,10 +31,10 @@ WIDTH = 6
 class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
-    The value of an order is the sum of the probabilities with the first k kept, minus a fifth of
-    that with the first k hidden, k = 1..S: insertion and deletion AUC up to a factor. Masks that
-    were evaluated count as they came out, others as the model guesses. The order is improved by
-    moving one superpixel at a time.
+    The value of an order is the sum of the probabilities with the first k kept, minus a
+    twentieth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to factors.
+    Masks that were evaluated count as they came out, others as the model guesses. The order is
+    improved by moving one superpixel at a time.
 
     Parameters
     ----------

@@ -336,15 +336,14 @@ def test_public_names():
         dx.Explanier  # noqa: B018
 
 
-@pytest.mark.parametrize("role", ["mat", "mutat", "colour"])
-def test_a_role_that_nobody_plays(make_explainer, role):
-    hint = {
-        "mat": "did you mean 'mate'",
-        "mutat": "did you mean 'mutate'",
-        "colour": "roles: acquire",
-    }
-    with pytest.raises(SettingError, match=f"unknown role '{role}'.*{hint[role]}"):
-        make_explainer(operators={role: "cxUniform:indpb=0.5"}).explain(image)
+@pytest.mark.parametrize(
+    ("role", "hint"),
+    [("mat", "did you mean 'mate'"), ("mutat", "'mutate'"), ("colour", "roles: acquire")],
+)
+def test_a_role_that_nobody_plays(make_explainer, image, role, hint):
+    explainer = make_explainer(operators={role: "cxUniform:indpb=0.5"})
+    with pytest.raises(SettingError, match=f"unknown role '{role}'.*{hint}"):
+        explainer.explain(image)
 
 
 def test_an_algorithm_of_the_users_may_have_roles_of_its_own(make_explainer, image):

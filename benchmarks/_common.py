@@ -96,7 +96,12 @@ def _compiled(module: Any) -> Any:
     example = torch.zeros(8, 3, 224, 224)
     with torch.no_grad():
         converted = openvino.convert_model(module, example_input=example, input=[-1, 3, 224, 224])
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": 1,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # else all processes share the first core
+    }
     compiled = openvino.Core().compile_model(converted, "CPU", settings)
 
     class Compiled(torch.nn.Module):

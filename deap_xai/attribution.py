@@ -12,8 +12,8 @@ from deap_xai.surrogate import GaussianProcess, Ranking
 
 __all__ = ["attribution"]
 
-ROUNDS = 40
-"""Rounds of climbing; each tries a dozen orders."""
+ROUNDS = 20
+"""Rounds of climbing; each tries some fifty orders."""
 
 
 def attribution(evaluator: Evaluator) -> NDArray[np.float64]:

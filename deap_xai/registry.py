@@ -75,7 +75,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """Names of everything registered here or by entry points, sorted."""
-        return sorted({*self._functions, *self._entry_points()})
+        return sorted({*self._functions, *self._plugins})
 
     def library_names(self) -> list[str]:
         """The library's crossovers, mutations and selections, which answer by name too, sorted."""
@@ -92,8 +92,8 @@ class Registry:
         """
         if name in self._functions:
             return self._functions[name]
-        if name in (plugins := self._entry_points()):
-            self._functions[name] = self._load(plugins[name])
+        if name in self._plugins:
+            self._functions[name] = self._load(self._plugins[name])
             return self._functions[name]
         if self._library is not None and callable(found := getattr(self._library, name, None)):
             return found
@@ -131,7 +131,9 @@ class Registry:
             )
         return functools.partial(function, **values) if values else function
 
-    def _entry_points(self) -> dict[str, Any]:
+    @functools.cached_property
+    def _plugins(self) -> dict[str, Any]:
+        """Entry points by name; looked for once, since that means opening many files."""
         plural = self.kind + "s"
         return {point.name: point for point in entry_points(group=f"deap_xai.{plural}")}
 

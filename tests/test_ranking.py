@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deap_xai.archive import Archive
 from deap_xai.surrogate import Ranking
-from deap_xai.surrogate.ranking import DOUBT, HOPE, TRADE
+from deap_xai.surrogate.ranking import DOUBT, TRADE
 
 SEEDS = st.integers(0, 2**32)
 
@@ -40,7 +40,7 @@ def case(seed, most=7):
     return Additive(rng.normal(0, 2, n)), Archive(masks, rng.random(len(masks)))
 
 
-def value_by_hand(order, archive, model, trust=HOPE):
+def worth_by_hand(mask, archive, model, trust):
     def p(mask, sign):
         known = [
             q
@@ -50,12 +50,18 @@ def value_by_hand(order, archive, model, trust=HOPE):
         (mean,), (deviation,) = model.predict(mask[None])
         return known[0] if known else 1 / (1 + np.exp(-(mean + sign * trust * deviation)))
 
-    total = 0.0
-    for k in range(1, len(order) + 1):
-        shown = np.zeros(len(order), bool)
-        shown[order[:k]] = True
-        total += p(shown, 1) - TRADE * p(~shown, -1)
-    return total
+    return p(mask, 1) - TRADE * p(~mask, -1)
+
+
+def value_by_hand(order, archive, model, trust=-DOUBT):
+    masks = [np.isin(np.arange(len(order)), order[:k]) for k in range(1, len(order) + 1)]
+    return sum(worth_by_hand(mask, archive, model, trust) for mask in masks)
+
+
+def climb(ranking, rng, rounds):
+    for _ in range(rounds):
+        for order, _ in ranking.better(rng, -DOUBT)[:1]:
+            ranking.order = order
 
 
 @settings(deadline=None, max_examples=60)
@@ -77,7 +83,7 @@ def test_it_only_gets_better(seed):
     model, archive = case(seed)
     ranking, rng = Ranking(archive, model), np.random.default_rng(seed)
     values = [value_by_hand(ranking.order, archive, model)]
-    for step in (ranking.settle, lambda: ranking.improve(rng), lambda: ranking.improve(rng, 1)):
+    for step in (ranking.settle, *[lambda: climb(ranking, rng, 1)] * 3):
         step()
         assert sorted(ranking.order) == list(range(len(model.known)))
         values.append(value_by_hand(ranking.order, archive, model))
@@ -93,7 +99,7 @@ def test_no_single_move_is_left_that_helps(seed):
     start = ranking.values([ranking.order])[0]
     ranking.settle()
     settled = ranking.values([ranking.order])[0]
-    ranking.improve(rng, 60)
+    climb(ranking, rng, 60)
     moved = [
         np.insert(np.delete(ranking.order, i), j, ranking.order[i])
         for i in range(6)
@@ -141,10 +147,50 @@ def test_the_first_questions_decide_its_own_order():
     ranking = Ranking(Archive.empty(4), model)
     ranking.settle()
     assert ranking.order.tolist() == [0, 2, 1, 3]
-    chain = {(1, 0, 0, 0), (1, 0, 1, 0), (1, 1, 1, 0), (1, 1, 1, 1)}
-    chain |= {tuple(1 - bit for bit in mask) for mask in chain}
-    found = ranking.questions(8, np.random.default_rng(0))
-    assert {tuple(mask) for mask in found.astype(int).tolist()} == chain
+    kept = {(1, 0, 0, 0), (1, 0, 1, 0), (1, 1, 1, 0), (1, 1, 1, 1)}
+    found = {
+        tuple(mask) for mask in ranking.questions(5, np.random.default_rng(0)).astype(int).tolist()
+    }
+    assert kept < found
+    assert found - kept < {tuple(1 - bit for bit in mask) for mask in kept}
+
+
+def test_later_questions_belong_to_orders_that_promise_more():
+    """All masks of 0, 1, 2 are known; 1, 0, 2 may be better, and not enough to conclude so."""
+    own = np.tri(3, dtype=bool)
+    masks = np.concatenate([own, ~own])
+    archive = Archive(masks, np.array([0.1, 0.6, 0.7, 0.5, 0.2, 0.1]))
+    ranking = Ranking(archive, Additive([-9.0, -1.2, -9.0]))
+    ranking.settle()
+    assert ranking.order.tolist() == [0, 1, 2]
+    found = ranking.questions(4, np.random.default_rng(0))
+    assert [0, 1, 0] in found.tolist()
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.floats(-1, 1))
+def test_the_gain_of_a_better_order(seed, trust):
+    """What an order one move away promises, by its value from the definition."""
+    model, archive = case(seed)
+    ranking = Ranking(archive, model)
+    now = value_by_hand(ranking.order, archive, model)
+    gains = []
+    for order, masks in ranking.better(np.random.default_rng(seed), trust):
+        chain = [np.isin(np.arange(len(order)), order[:k]) for k in range(1, len(order) + 1)]
+        old = [np.isin(np.arange(len(order)), ranking.order[:k]) for k in range(1, len(order) + 1)]
+        changed = [mask for mask, before in zip(chain, old, strict=True) if (mask != before).any()]
+        assert masks.tolist() == np.array(changed).tolist()
+        gains.append(
+            sum(worth_by_hand(mask, archive, model, trust) for mask in changed)
+            - sum(
+                worth_by_hand(before, archive, model, -DOUBT)
+                for mask, before in zip(chain, old, strict=True)
+                if (mask != before).any()
+            )
+        )
+    assert min(gains, default=1) > 0
+    assert np.diff(gains).max(initial=0) < 1e-5
+    assert now == pytest.approx(ranking.values([ranking.order])[0], abs=1e-5)
 
 
 def test_no_questions_are_left():
@@ -161,8 +207,8 @@ def test_attribution_deals_the_weights_out_in_order(seed):
     found = ranking.attribution(np.random.default_rng(seed), 3)
     assert sorted(found) == sorted(model.known)
     assert np.argsort(-found, kind="stable").tolist() == ranking.order.tolist()
-    cautious = value_by_hand(ranking.order, archive, model, -DOUBT)
-    assert cautious >= value_by_hand(np.argsort(-model.known), archive, model, -DOUBT) - 1e-6
+    start = value_by_hand(np.argsort(-model.known), archive, model)
+    assert value_by_hand(ranking.order, archive, model) >= start - 1e-6
 
 
 def test_the_front_suggests_an_order():

@@ -17,11 +17,11 @@ from deap_xai.surrogate.gaussian_process import CENTRE, OWN, REACH, TINT
 
 SETTINGS = {"linear": 40.0, "curve": 16.0, "angle": 1.0, "noise": 0.05, "doubt": 30.0}
 CLOSE = {"rel": 1e-3, "abs": 2e-3}
-"""The model's kernels are in single precision, logits go from -9 to 7."""
+"""The model's kernels are in single precision, logits go from -9 to 12."""
 
 
 def logit(p: float) -> float:
-    p = min(max(float(p), 1e-4), 1 - 1e-3)
+    p = min(max(float(p), 1e-4), 1 - 1e-5)
     return math.log(p / (1 - p))
 
 

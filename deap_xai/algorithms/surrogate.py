@@ -25,6 +25,9 @@ __all__ = ["eaSurrogate"]
 SETTLED = 200
 """Model calls after which the front has all but settled, and the ranking gets its share."""
 
+EARLY = 100
+"""Model calls in which each answer still changes a lot; later generations are twice as large."""
+
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking."""
 
@@ -58,7 +61,7 @@ def eaSurrogate(
     toolbox
         With ``evaluate``, ``map``, ``clone``, ``mate``, ``mutate``, ``surrogate``, ``acquire``.
     batch
-        Model calls of one generation.
+        Model calls of one generation; twice as many from 100 calls on.
     pool
         Candidates of one generation, about.
     cxpb
@@ -76,7 +79,7 @@ def eaSurrogate(
     for gen in generations(toolbox, ngen):
         if new:
             record(logbook, stats, halloffame, new, verbose, gen=gen - 1, nevals=nevals)
-        masks = search.next_masks(batch)
+        masks = search.next_masks(batch if len(search.archive) < EARLY else 2 * batch)
         if not len(masks):  # every mask there is has been evaluated
             new = []  # and recorded
             break

@@ -214,5 +214,5 @@ class GaussianProcess:
 
 
 def _logit(p: Floats) -> Floats:
-    p = np.clip(p, 1e-4, 1 - 1e-3)
+    p = np.clip(p, 1e-4, 1 - 1e-5)  # near 1 small differences still tell good masks apart
     return np.log(p / (1 - p))

@@ -14,27 +14,31 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.05
+TRADE = 0.02
 """What deletion counts beside insertion, which is the harder to win."""
 
-HOPE, DOUBT = 0.5, 1.0
+HOPE, DOUBT = 0.5, 0.5
 """Standard deviations of the logit by which a guess is taken for better than it is when asking,
 and for worse when concluding: what nobody looked at is worth a look, but no ground for a claim."""
 
-MOVES, REACH = 12, 8
+MOVES, REACH = 48, 8
 """Orders tried in a round, and how many places a superpixel moves at most."""
 
-WIDTH = 6
+WIDTH = 10
 """Masks of each size, the best ones, through which a chain may pass."""
+
+GAPS = (0.0, 0.05)
+"""What a chain loses by each size at which it passes through no evaluated mask."""
 
 
 class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
     The value of an order is the sum of the probabilities with the first k kept, minus a
-    twentieth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to factors.
-    Masks that were evaluated count as they came out, others as the model guesses. The order is
-    improved by moving one superpixel at a time.
+    fiftieth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to
+    factors. Masks that were evaluated count as they came out, others as the model guesses, less
+    half a standard deviation: so an order whose masks were all evaluated stands until a better one
+    was evaluated too, and a guess never displaces it.
 
     Parameters
     ----------
@@ -50,57 +54,81 @@ class Ranking:
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
-        self._archive, self._model, self._trust = archive, model, HOPE
+        self._archive, self._model = archive, model
         self._best, self._seen = np.zeros(0, int), 0  # the best of each size, of so many masks
         self.order: Order = np.arange(archive.masks.shape[1])
 
     def settle(self) -> None:
-        """Take a better start, where the archive suggests one."""
+        """Take a better order, where the archive suggests one."""
         orders = [self.order, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
-    def improve(self, rng: np.random.Generator, rounds: int = 3) -> list[Order]:
-        """Climb by single moves; the last round's proposals, the best first."""
-        proposals: list[Order] = []
-        for _ in range(rounds):
-            tried = [self._moved(rng) for _ in range(MOVES)]
-            values = self.values([self.order, *tried])
-            proposals = [tried[i] for i in np.argsort(-values[1:], kind="stable")]
-            if values[1:].max() > values[0] + 1e-9:
-                self.order = proposals[0]
-        return proposals
-
     def questions(self, n: int, rng: np.random.Generator) -> Masks:
-        """Up to n masks not evaluated yet that decide the order: (n, S)."""
+        """Up to n masks not evaluated yet that decide the order: (n, S).
+
+        A quarter of them has the first superpixels of the order hidden. The others have them kept;
+        where all these were evaluated, each belongs to an order that one move away promises more.
+        """
         self.settle()
-        found: list[NDArray[np.bool_]] = []
-        for order in [self.order, *self.improve(rng)]:
-            chains = _chains(order)
-            new = chains[self._archive.find_all(chains) < 0]
-            keys = {mask.tobytes() for mask in found}
-            unknown = [mask for mask in new if mask.tobytes() not in keys]
-            chosen = rng.permutation(len(unknown))[: n - len(found)]
-            found += [unknown[i] for i in chosen]
-        return np.array(found, bool).reshape(-1, len(self.order))
+        kept = _chain(self.order)
+        found = self._doubtful(~kept[:0], ~kept)[: n // 4]
+        found = np.concatenate([found, self._doubtful(kept, kept[:0])[: n - len(found)]])
+        for _, masks in self.better(rng, HOPE) if len(found) < n else ():
+            one = self._doubtful(masks, ~masks)[:1]
+            if len(one) and not (found == one).all(axis=1).any():
+                found = np.concatenate([found, one])
+            if len(found) == n:
+                break
+        return found
 
     def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
         """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
-        self._trust = -DOUBT
         self.settle()
-        self.improve(rng, rounds)
+        for _ in range(rounds):
+            for order, _ in self.better(rng, -DOUBT)[:1]:
+                self.order = order
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
 
+    def better(self, rng: np.random.Generator, trust: float) -> list[tuple[Order, Masks]]:
+        """Orders one move away that would gain, the best first, each with the masks it brings.
+
+        Guesses are taken with so many standard deviations of trust.
+        """
+        now = self._worth(_chain(self.order), -DOUBT)
+        moves = [move for _ in range(MOVES) for move in self._moved(rng)]
+        if not moves:
+            return []
+        masks = [_chain(order)[low:high] for order, low, high in moves]
+        worth = self._worth(np.concatenate(masks), trust)
+        starts = np.cumsum([0, *map(len, masks)])[:-1]
+        before = np.array([now[low:high].sum() for _, low, high in moves])
+        gains = np.add.reduceat(worth, starts) - before
+        best = [i for i in np.argsort(-gains, kind="stable") if gains[i] > 1e-9]
+        return [(moves[i][0], masks[i]) for i in best]
+
     def values(self, orders: list[Order]) -> NDArray[np.float64]:
         """The value of each order, higher is better."""
-        chains = [_chain(order) for order in orders]
-        return self._worth(np.concatenate(chains)).reshape(len(orders), -1).sum(axis=1)
+        chains = np.concatenate([_chain(order) for order in orders])
+        return self._worth(chains, -DOUBT).reshape(len(orders), -1).sum(axis=1)
 
-    def _worth(self, masks: Masks) -> NDArray[np.float64]:
+    def _doubtful(self, kept: Masks, hidden: Masks) -> Masks:
+        """Those not evaluated yet, first those whose worth may be furthest above the guess."""
+        masks = np.concatenate([kept, hidden])
+        sign = np.repeat([1, -TRADE], [len(kept), len(hidden)])
+        new = self._archive.find_all(masks) < 0
+        if not new.any():
+            return masks[:0]
+        mean, deviation = self._model.predict(masks[new])
+        sign = sign[new]
+        above = sign * (_sigmoid(mean + np.sign(sign) * deviation) - _sigmoid(mean))
+        return masks[new][np.argsort(-above, kind="stable")]
+
+    def _worth(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """What having a mask in an order's chain is worth: (N,)."""
         # Better is higher for kept parts, lower for hidden ones.
-        return self._belief(masks, self._trust) - TRADE * self._belief(~masks, -self._trust)
+        return self._belief(masks, trust) - TRADE * self._belief(~masks, -trust)
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
@@ -113,12 +141,12 @@ class Ranking:
             number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
             unique = np.frombuffer(b"".join(number), bool).reshape(len(number), -1)
             mean, deviation = self._model.predict(unique)
-            guess = 1 / (1 + np.exp(-(mean + trust * deviation)))
+            guess = _sigmoid(mean + trust * deviation)
             p[~known] = guess[[number[key] for key in keys]]
         return p
 
     def _suggestions(self) -> list[Order]:
-        """Orders by membership along the front, by the model's weights, and by both."""
+        """Orders by the model's weights, by membership along the front, and by chains."""
         weights = self._model.weights()
         members = self._archive.masks[self._archive.front_rows()]
         n_segments = len(weights)
@@ -127,57 +155,65 @@ class Ranking:
         member = (members * steps[:, None]).sum(axis=0) / n_segments
         rank = np.argsort(np.argsort(weights)) / n_segments
         blends = [member + share * rank for share in (0.01, 0.3, 1.0)]
-        blends.append(self._longest_chain(weights))
+        blends += [rank + chain for chain in self._longest_chains()]
         return [np.argsort(-blend, kind="stable") for blend in [*blends, weights]]
 
-    def _longest_chain(self, weights: NDArray[Any]) -> NDArray[np.float64]:
-        """Importance (S,) after the best chain of nested masks through evaluated ones.
+    def _longest_chains(self) -> list[NDArray[np.float64]]:
+        """How many masks of the best chain of nested evaluated ones keep each superpixel: (S,).
 
-        By dynamic programming over the best of each size; between two masks of the chain, worth is
-        interpolated and the superpixels come in the order of their weights.
+        By dynamic programming over the best of each size, one for each of ``GAPS``; between two
+        masks of a chain probabilities are interpolated, less the gap's loss.
         """
-        masks = self._nodes()
-        sizes, worth = masks.sum(axis=1), self._worth(masks)
-        inside = masks.astype(np.float32) @ ~masks.T == 0  # (N, N): i is a part of j
+        masks, p = self._nodes()
+        sizes = masks.sum(axis=1)
+        inside = (masks.astype(np.float32) @ ~masks.T == 0) & (sizes[:, None] < sizes[None])
         gaps = np.maximum(sizes[None] - sizes[:, None], 1)
-        steps = gaps * worth[:, None] + (worth[None] - worth[:, None]) * (gaps + 1) / 2
-        total, before = np.zeros(len(masks)), np.zeros(len(masks), int)
-        for j in range(1, len(masks)):
-            reach = np.where(
-                inside[:j, j] & (sizes[:j] < sizes[j]), total[:j] + steps[:j, j], -np.inf
-            )
-            before[j] = reach.argmax()
-            total[j] = reach[before[j]]
-        place, rank = len(masks) - 1, np.argsort(np.argsort(weights)) / len(weights)
-        importance = rank.astype(float)
-        while place:
-            place = before[place]
-            importance[masks[place]] += 1
-        return importance
+        steps = gaps * p[:, None] + (p[None] - p[:, None]) * (gaps + 1) / 2
+        return [_kept(masks, np.where(inside, steps - loss * (gaps - 1), -np.inf)) for loss in GAPS]
 
-    def _nodes(self) -> Masks:
-        """The best masks of each size, from the empty to the full one."""
+    def _nodes(self) -> tuple[Masks, NDArray[np.float64]]:
+        """The best masks of each size, from the empty to the full one, and their probabilities."""
         new = np.arange(self._seen, len(self._archive))
         rows, self._seen = np.r_[self._best, new], len(self._archive)
-        masks, p = self._archive.masks[rows], self._archive.probabilities[rows]
-        sizes = masks.sum(axis=1)
+        sizes, p = self._archive.masks[rows].sum(axis=1), self._archive.probabilities[rows]
         order = np.lexsort((-p, sizes))
         first = np.r_[True, sizes[order][1:] != sizes[order][:-1]]
         place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-        chosen = order[place < WIDTH]
-        self._best = rows[chosen]
-        inner = masks[chosen][(sizes[chosen] > 0) & (sizes[chosen] < masks.shape[1])]
+        self._best = rows[order[place < WIDTH]]
+        masks, p = self._archive.masks[self._best], self._archive.probabilities[self._best]
         ends = np.repeat([[False], [True]], masks.shape[1], axis=1)
-        return np.concatenate([ends[:1], inner, ends[1:]])
+        inner = masks.any(axis=1) & ~masks.all(axis=1)
+        return np.concatenate([ends[:1], masks[inner], ends[1:]]), np.r_[
+            self._belief(ends[:1], 0), p[inner], self._belief(ends[1:], 0)
+        ]
 
-    def _moved(self, rng: np.random.Generator) -> Order:
+    def _moved(self, rng: np.random.Generator) -> list[tuple[Order, int, int]]:
+        """The order with one superpixel moved, and which rows of its chain that changes.
+
+        A list of one; empty where the move would lead beyond the ends.
+        """
         n = len(self.order)
         start = int(rng.integers(n))
-        step = int(rng.integers(1, REACH + 1)) * (1 if rng.random() < 0.5 else -1)
-        end = min(max(start + step, 0), n - 1)
+        end = start + int(rng.integers(1, REACH + 1)) * (1 if rng.random() < 0.5 else -1)
+        if not 0 <= end < n:
+            return []
         moved = self.order.tolist()
         moved.insert(end, moved.pop(start))
-        return np.array(moved)
+        return [(np.array(moved), min(start, end), max(start, end))]
+
+
+def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many masks of the chain with the largest sum of steps (N, N) keep each superpixel."""
+    total, before = np.zeros(len(masks)), np.zeros(len(masks), int)
+    for j in range(1, len(masks)):
+        reach = total[:j] + steps[:j, j]
+        before[j] = reach.argmax()
+        total[j] = reach[before[j]]
+    place, kept = len(masks) - 1, np.zeros(masks.shape[1])
+    while place:
+        place = before[place]
+        kept += masks[place]
+    return kept
 
 
 def _chain(order: Order) -> Masks:
@@ -188,7 +224,5 @@ def _chain(order: Order) -> Masks:
     return kept
 
 
-def _chains(order: Order) -> Masks:
-    """Masks with the first 1, …, S kept, then with them hidden: (2·S, S)."""
-    kept = _chain(order)
-    return np.concatenate([kept, ~kept])
+def _sigmoid(logit: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-logit))

@@ -87,9 +87,9 @@ def _rows(table: Path) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = pq.read_table(table).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
+        reason = f"can't read {table}: {error}" if table.exists() else f"there is no {table}"
         raise SettingError(
-            f"can't read a run's results from {table}: {error}; expected a folder that "
-            "deap-xai batch wrote, or one saved explanation"
+            f"{reason}; expected a folder that deap-xai batch wrote, or one saved explanation"
         ) from error
     if rows and not {"id", "image"} <= rows[0].keys():
         raise SettingError(

@@ -190,7 +190,10 @@ def test_tables_of_something_else(tmp_path):
     with pytest.raises(SettingError, match="has the columns a; expected id and image"):
         report_run(tmp_path, tmp_path / "page.html")
     (tmp_path / "results.parquet").write_bytes(b"no table")
-    with pytest.raises(SettingError, match="can't read a run's results"):
+    with pytest.raises(SettingError, match=r"can't read .*results\.parquet: "):
+        report_run(tmp_path, tmp_path / "page.html")
+    (tmp_path / "results.parquet").unlink()
+    with pytest.raises(SettingError, match=r"there is no .*results\.parquet; expected a folder"):
         report_run(tmp_path, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 

@@ -246,7 +246,7 @@ def test_a_folder_with_other_things_is_left_alone(pictures, tmp_path):
     with pytest.raises(SettingError, match="another version"):
         dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
     (tmp_path / "run" / "settings.json").write_text("{")
-    with pytest.raises(SettingError, match="is no run"):
+    with pytest.raises(SettingError, match=r"is no run: its settings.json can't be read"):
         dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
 
 

@@ -166,8 +166,13 @@ class RunFolder:
             facts = json.loads(self.settings_file.read_bytes())
             known = facts["format"] == FORMAT
         except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = "there is no settings.json in it"
+            if self.settings_file.exists():
+                reason = f"its settings.json can't be read: {error}"
+            elif not self.path.is_dir():
+                reason = "there is no such folder"
             raise SettingError(
-                f"{self.path} is no run ({error}); expected a folder that deap-xai batch made"
+                f"{self.path} is no run: {reason}; expected a folder that deap-xai batch made"
             ) from error
         if not known:
             raise SettingError(f"{self.path} was written by another version of deap_xai")

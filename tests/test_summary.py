@@ -180,7 +180,7 @@ def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
 
 
 def test_nothing_to_sum_up(tmp_path):
-    with pytest.raises(SettingError, match="is no run: there is no settings.json in it"):
+    with pytest.raises(SettingError, match=r"is no run: there is no settings\.json in it"):
         dx.summary(tmp_path)
     with pytest.raises(SettingError, match="is no run: there is no such folder"):
         dx.summary(tmp_path / "nowhere")

@@ -74,7 +74,8 @@ def draw_attribution(
     limit = float(np.abs(attribution).max()) or 1.0
     image = axes.imshow(attribution[segments], cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
     if bar:
-        scale = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+        # Beside the axes, so that the picture keeps its size.
+        scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)))
         scale.ax.tick_params(labelsize=7)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)

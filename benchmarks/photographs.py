@@ -3,7 +3,7 @@
 Question: on 60 ImageNet photographs and two real models, does every explanation run through, and
 is the kept part at least as probable as the full view on those that the model gets right?
 
-Command: DEAP_XAI_DATA=FOLDER python benchmarks/photographs.py --algorithm eaElitist
+Command: DEAP_XAI_DATA=FOLDER python benchmarks/photographs.py --algorithms eaElitist
 Output: results/photographs.csv, one row a photograph and model, and a table.
 Takes about 15 minutes on 2 cores.
 """

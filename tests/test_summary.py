@@ -226,6 +226,8 @@ def test_the_batch_command(tmp_path):
     assert result.exit_code == 0
     assert result.stdout.startswith("1 of 2 images explained: ")
     assert "Next: deap-xai summary" in result.stdout
+    result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
+    assert result.stdout.startswith("1 of 2 images explained, 1 of them before: ")
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN, "--seed", "7")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "other settings (seed: there 0, now 7)" in result.stderr

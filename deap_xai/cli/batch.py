@@ -68,7 +68,10 @@ def batch(
     except KeyboardInterrupt:
         click.echo(f"stopped; what is explained is in {out}; the same command goes on", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(f"{tally.explained} of {tally.total} images explained: {out / 'results.parquet'}")
+    earlier = f", {tally.earlier} of them before" if tally.earlier else ""
+    click.echo(
+        f"{tally.explained} of {tally.total} images explained{earlier}: {out / 'results.parquet'}"
+    )
     if tally.failed:
         click.echo(f"{tally.failed} failed: {out / 'failures.csv'} ({_commonest(out)})", err=True)
     if not tally.explained:

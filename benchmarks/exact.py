@@ -14,6 +14,7 @@ where it stopped; results/exact_summary.csv. Takes about 40 minutes on 2 cores.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from deap_xai.fitness import Budget, Evaluator
 
 CALLS, SHARE = 150, 0.9
 NETWORKS, PRETRAINED = ("resnet", "densenet", "mobilenet"), ("mobilenet_v2", "squeezenet1_1")
-FACTS = ("model", "picture", "n_segments", "optimum", "optima")
-FIGURES = ("seeds", "found", "median calls")
+KEY = ("model", "picture", "segments", "seeds")
+FACTS = (*KEY, "n_segments", "optimum", "optima")
+FIGURES = ("found", "median calls")
 
 
 class Enumerated(Backend):
@@ -65,32 +67,33 @@ def main() -> None:
         options.segments = "grid:n_segments=6"
     columns = [*FACTS, *(f"{name}: {figure}" for name in options.algorithms for figure in FIGURES)]
     file = None if options.smoke else _common.RowFile(options.out, columns)
-    todo = [
-        (model, what)
-        for model, what in problems(options.pictures, options.smoke)
-        if file is None or not file.has(model=model, picture=_name(what))
-    ]
-    rows: list[Any] = [] if file is None else file.rows
+    wanted = {_key(model, what, options): (model, what) for model, what in problems(options)}
+    rows = {} if file is None else {tuple(row[name] for name in KEY): row for row in file.rows}
     found = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-        delayed(_row)(*one, options.segments, options.algorithms, options.seeds) for one in todo
+        delayed(_row)(*what, options.segments, options.algorithms, options.seeds)
+        for key, what in wanted.items()
+        if key not in rows
     )
     for row in found:
         print(row, flush=True)
-        rows.append(row) if file is None else file.add(row)
-    summary = [one for name in options.algorithms for one in summarised(rows, name)]
+        rows[tuple(str(row[name]) for name in KEY)] = row
+        if file is not None:
+            file.add(row)
+    mine = [row for key, row in rows.items() if key in wanted]
+    summary = [one for name in options.algorithms for one in summarised(mine, name)]
     _common.print_table(summary)
     if file is not None:
-        facts = {"segments": options.segments}
+        facts = {"segments": options.segments, "seeds": options.seeds}
         _common.write_table(options.out.with_stem(options.out.stem + "_summary"), summary, **facts)
 
 
-def problems(pictures: int, smoke: bool) -> Iterator[tuple[str, Any]]:
+def problems(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """A model and a creature's seed, or a photograph."""
-    for i in range(pictures):
+    for i in range(options.pictures):
         yield from ((f"demo:name={name}", FIRST_SEED + 100 + i) for name in NETWORKS)
-    folder = None if smoke else _common.data_folder()
+    folder = None if options.smoke else _common.data_folder()
     if folder is not None:
-        for path, _ in _common.labelled_photographs(folder)[1::2][:pictures]:
+        for path, _ in _common.labelled_photographs(folder)[1::2][: options.pictures]:
             yield from ((model, path) for model in PRETRAINED)
 
 
@@ -103,7 +106,6 @@ def summarised(rows: list[Any], name: str) -> Iterator[dict[str, Any]]:
                 "algorithm": name,
                 "problems": kind,
                 "number": len(part),
-                "seeds": part[0][f"{name}: seeds"],
                 f"optimum found within {CALLS} calls": round(
                     float(np.mean([float(row[f"{name}: found"]) for row in part])), 4
                 ),
@@ -123,14 +125,20 @@ def _row(model: str, what: Any, segments: str, algorithms: list[str], seeds: int
     masks = all_masks(evaluator.n_segments)
     everything = Archive(masks, evaluator.probabilities(masks))
     p = everything.probabilities
-    sizes = masks[p >= SHARE * float(p[-1])].sum(axis=1)
-    facts = (model, _name(what), evaluator.n_segments, int(sizes.min()))
+    enough = p >= SHARE * float(p[-1])
+    enough[0] = False  # where the fill alone is enough there would be nothing to find
+    sizes = masks[enough].sum(axis=1)
+    facts = (model, _name(what), segments, seeds, evaluator.n_segments, int(sizes.min()))
     row = dict(zip(FACTS, (*facts, int((sizes == sizes.min()).sum())), strict=True))
     for name in algorithms:
         calls = [_calls_to(name, seed, p, evaluator, int(sizes.min())) for seed in range(seeds)]
-        figures = (seeds, float(np.mean(np.isfinite(calls))), float(np.median(calls)))
+        figures = (float(np.mean(np.isfinite(calls))), float(np.median(calls)))
         row |= {f"{name}: {key}": value for key, value in zip(FIGURES, figures, strict=True)}
     return row
+
+
+def _key(model: str, what: Any, options: argparse.Namespace) -> tuple[str, ...]:
+    return model, _name(what), options.segments, str(options.seeds)
 
 
 def _name(what: Any) -> str:
@@ -143,7 +151,7 @@ def _calls_to(name: str, seed: int, p: np.ndarray, known: Evaluator, optimum: in
     evaluator = Evaluator(backend, known.masked_view, target=0, budget=Budget(calls=CALLS))
     Explainer(backend, algorithm=name, seed=seed, budget=CALLS).search(evaluator)
     archive = evaluator.archive
-    hit = (archive.probabilities >= SHARE * float(p[-1])) & (archive.masks.sum(axis=1) <= optimum)
+    hit = (archive.probabilities >= SHARE * float(p[-1])) & (archive.masks.sum(axis=1) == optimum)
     return float(hit.argmax()) + 1 if hit.any() else np.inf
 
 

@@ -13,7 +13,7 @@ from deap_xai.surrogate import GaussianProcess, Ranking
 __all__ = ["attribution"]
 
 ROUNDS = 20
-"""Rounds of climbing; each tries some fifty orders."""
+"""Rounds of climbing; each tries up to fifty orders."""
 
 
 def attribution(evaluator: Evaluator) -> NDArray[np.float64]:

@@ -133,7 +133,11 @@ class Registry:
 
     @functools.cached_property
     def _plugins(self) -> dict[str, Any]:
-        """Entry points by name; looked for once, since that means opening many files."""
+        """Entry points by name.
+
+        Looked for once, since that means opening many files: what is installed later is seen by
+        the next process.
+        """
         plural = self.kind + "s"
         return {point.name: point for point in entry_points(group=f"deap_xai.{plural}")}
 

@@ -223,6 +223,20 @@ def test_a_longer_run_begins_as_a_shorter_one(make_explainer, image):
     assert (other.masks != long.masks[:60]).any()
 
 
+def test_later_generations_are_twice_as_large():
+    evaluator = of_masks(additive(np.linspace(-4, 4, 30)), 30)
+    evaluator.budget.calls = 130
+    toolbox = make_toolbox(
+        evaluator, resolve_objectives(["probability", "size"]), defaults_of(eaSurrogate).operators
+    )
+    _, logbook = eaSurrogate(toolbox.population(n=5), toolbox, batch=5)
+    sizes = logbook.select("nevals")
+    before = np.cumsum([0, *sizes])[:-1]
+    assert sizes[0] == 2  # the full and the empty mask
+    assert {n for n, asked in zip(sizes[1:-1], before[1:-1], strict=True) if asked < 100} == {5}
+    assert {n for n, asked in zip(sizes[1:-1], before[1:-1], strict=True) if asked >= 100} == {10}
+
+
 @pytest.mark.parametrize("n_segments", [1, 2, 4])
 def test_it_ends_when_all_masks_are_known(n_segments):
     evaluator = of_masks(additive(np.linspace(0, 4, n_segments)), n_segments)

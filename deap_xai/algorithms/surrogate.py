@@ -29,7 +29,7 @@ EARLY = 100
 """Model calls in which each answer still changes a lot; later generations are twice as large."""
 
 RANKING_SHARE = 0.8
-"""Share of the later model calls that go to the ranking."""
+"""Share of the later model calls that go to the ranking, at most."""
 
 
 @algorithm(mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
@@ -49,7 +49,7 @@ def eaSurrogate(
     A cheap model (``toolbox.surrogate``) learns every answer. Each generation breeds a pool: half
     by the registered operators from the members of the front, half by nesting masks along weights
     drawn from the model. ``toolbox.acquire`` picks the batch that is expected to add most to the
-    front of probability against size. From 200 model calls on, part of the batches goes to masks
+    front of probability against size. From 200 model calls on, up to four fifths go to masks
     that decide the ranking of superpixels, complements among them.
 
     The trajectory doesn't depend on the budget: a longer run begins as a shorter one.

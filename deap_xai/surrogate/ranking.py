@@ -22,7 +22,7 @@ HOPE, DOUBT = 0.5, 0.5
 and for worse when concluding: what nobody looked at is worth a look, but no ground for a claim."""
 
 MOVES, REACH = 48, 8
-"""Orders tried in a round, and how many places a superpixel moves at most."""
+"""Moves drawn in a round, of which those beyond the ends are left out, and their longest."""
 
 WIDTH = 10
 """Masks of each size, the best ones, through which a chain may pass."""
@@ -37,8 +37,8 @@ class Ranking:
     The value of an order is the sum of the probabilities with the first k kept, minus a
     fiftieth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to
     factors. Masks that were evaluated count as they came out, others as the model guesses, less
-    half a standard deviation: so an order whose masks were all evaluated stands until a better one
-    was evaluated too, and a guess never displaces it.
+    half a standard deviation: so a guess displaces what was evaluated only where it promises more
+    even then.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ class Ranking:
         """
         self.settle()
         kept = _chain(self.order)
-        found = self._doubtful(~kept[:0], ~kept)[: n // 4]
-        found = np.concatenate([found, self._doubtful(kept, kept[:0])[: n - len(found)]])
+        none = kept[:0]
+        found = self._doubtful(none, ~kept)[: n // 4]
+        found = np.concatenate([found, self._doubtful(kept, none)[: n - len(found)]])
         for _, masks in self.better(rng, HOPE) if len(found) < n else ():
             one = self._doubtful(masks, ~masks)[:1]
             if len(one) and not (found == one).all(axis=1).any():

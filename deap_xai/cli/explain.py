@@ -150,5 +150,6 @@ def _write(explanation: Explanation, stem: Path) -> None:
     from deap_xai.plotting import save_png
 
     saved = explanation.save(stem.with_name(stem.name + ".npz"))
-    save_png(explanation.plot(), stem.with_name(stem.name + ".png"))
-    click.echo(f"wrote {saved} and {stem.name}.png", err=True)
+    picture = stem.with_name(stem.name + ".png")
+    save_png(explanation.plot(), picture)
+    click.echo(f"wrote {picture} and {saved.name}", err=True)

@@ -28,6 +28,7 @@ from selenium.webdriver import ActionChains  # noqa: E402
 from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
 from selenium.webdriver.common.actions.pointer_input import PointerInput  # noqa: E402
 from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 SIZES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
@@ -215,7 +216,8 @@ def test_a_change_of_scheme_is_followed(page, explanation):
     hidden = int(np.flatnonzero(~explanation.mask)[0])
     assert min(pixel(page, hidden)) > 230
     set_scheme(page, "dark")
-    assert max(pixel(page, hidden)) < 150
+    # The page hears of the change in its own time.
+    WebDriverWait(page, 10).until(lambda _: max(pixel(page, hidden)) < 150)
 
 
 @pytest.fixture(scope="module")

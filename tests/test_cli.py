@@ -265,3 +265,17 @@ def test_as_a_program(folder):
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["model_calls"] <= 20
     assert np.isfinite(json.loads(done.stdout)["probability"])
+
+
+@pytest.mark.parametrize(
+    ("given", "spin"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_spin_for_a_moment_unless_told_otherwise(monkeypatch, given, spin):
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    monkeypatch.setattr(os, "environ", environment | given)
+    assert CliRunner().invoke(cli.main, ["list", "fills"]).exit_code == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == spin
+    assert os.environ.get("OMP_WAIT_POLICY") == given.get("OMP_WAIT_POLICY")

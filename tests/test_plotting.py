@@ -79,6 +79,13 @@ def test_the_overview_has_four_panels(explanation):
     assert len(plt.get_fignums()) == 1
 
 
+def test_the_four_panels_are_of_one_height(explanation):
+    figure = explanation.plot()
+    figure.canvas.draw()
+    heights = [axes.get_window_extent().height for axes in figure.axes[:4]]
+    assert heights == pytest.approx([heights[0]] * 4, rel=0.01)
+
+
 def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):
     plotting.save_png(explanation.plot(), tmp_path / "frog.png")
     with PILImage.open(tmp_path / "frog.png") as picture:

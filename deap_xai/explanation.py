@@ -182,9 +182,7 @@ class Explanation:
         if axes is None:
             from matplotlib import pyplot as plt
 
-            height, width = self.view.shape[:2]
             axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="compressed")[1]
-            axes[-1].set_box_aspect(height / width)  # as tall as the pictures beside it
         if len(axes) != 4:
             raise SettingError(f"plot draws four panels; got {len(axes)} axes: give four, or none")
         panels = (self.plot_view, self.plot_kept, self.plot_attribution, self.plot_history)

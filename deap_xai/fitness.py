@@ -205,17 +205,26 @@ class Evaluator:
         BackendError
             If the model's answer isn't a table of probabilities.
         """
+        rows = self._answered(masks)
+        column = self.target if target is None else target
+        if rows:
+            _check_class(column, rows[0])
+        return np.array([row[column] for row in rows], np.float32)
+
+    def answers(self, masks: Masks) -> Probabilities:
+        """All that the model says under masks (N, S), as :meth:`probabilities`: (N, C)."""
+        rows = self._answered(masks)
+        return np.array(rows, np.float32).reshape(len(rows), -1)
+
+    def _answered(self, masks: Masks) -> list[Probabilities]:
+        """The model's answer under each mask, new ones evaluated first."""
         masks = self._checked(masks)
         unknown = np.flatnonzero(self.archive.find_all(masks) < 0)
         keys = mask_keys(masks[unknown])
         new = sorted(dict(zip(keys[::-1], unknown[::-1], strict=True)).values())
         if new:
             self._evaluate(masks[new])
-        column = self.target if target is None else target
-        if len(masks):
-            _check_class(column, self._rows[0])
-        found = self.archive.find_all(masks)
-        return np.array([self._rows[i][column] for i in found], np.float32)
+        return [self._rows[i] for i in self.archive.find_all(masks)]
 
     @cached_property
     def neighbours(self) -> NDArray[np.bool_]:

@@ -169,8 +169,9 @@ def test_with_the_real_model(make_evaluator):
     evaluator, masks = make_evaluator(), random_masks(300)
     ends = np.repeat([[True], [False]], 16, axis=1)
     model = GaussianProcess(evaluator)
-    model.update(ends, evaluator.probabilities(ends))
-    model.update(masks[:60], p := evaluator.probabilities(masks[:60]))
+    model.update(ends, evaluator.answers(ends))
+    model.update(masks[:60], evaluator.answers(masks[:60]))
+    p = evaluator.probabilities(masks[:60])
     best = np.full(17, p.min().astype(float))
     picked = ask(model, masks[60:], 8, best, full=0.59)
     truth = [

@@ -25,8 +25,9 @@ __all__ = ["eaSurrogate"]
 SETTLED = 200
 """Model calls after which the front has all but settled, and the ranking gets its share."""
 
-EARLY = 100
-"""Model calls in which each answer still changes a lot; later generations are twice as large."""
+LEAST, GROWTH = 2, 24
+"""Model calls of a generation: one for so many made before, for each early answer changes a lot of
+what the model believes, and so many at least."""
 
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
@@ -36,7 +37,7 @@ RANKING_SHARE = 0.8
 def eaSurrogate(
     population: list[Any],
     toolbox: Any,
-    batch: int = 4,
+    batch: int = 8,
     pool: int = 320,
     cxpb: float = 0.25,
     ngen: int | None = None,
@@ -61,7 +62,8 @@ def eaSurrogate(
     toolbox
         With ``evaluate``, ``map``, ``clone``, ``mate``, ``mutate``, ``surrogate``, ``acquire``.
     batch
-        Model calls of one generation; twice as many from 100 calls on.
+        Model calls of one generation, at most. The first generations have 2, later ones a
+        twenty-fourth of the calls so far.
     pool
         Candidates of one generation, about.
     cxpb
@@ -79,7 +81,7 @@ def eaSurrogate(
     for gen in generations(toolbox, ngen):
         if new:
             record(logbook, stats, halloffame, new, verbose, gen=gen - 1, nevals=nevals)
-        masks = search.next_masks(batch if len(search.archive) < EARLY else 2 * batch)
+        masks = search.next_masks(min(batch, max(LEAST, len(search.archive) // GROWTH)))
         if not len(masks):  # every mask there is has been evaluated
             new = []  # and recorded
             break
@@ -111,7 +113,7 @@ class _Search:
         individuals, nevals = evaluate(individuals, self.toolbox)
         gained = slice(self._asked, len(self.archive))
         masks, p = self.archive.masks[gained], self.archive.probabilities[gained]
-        self._model.update(masks, p)
+        self._model.update(masks, self.toolbox.evaluator.answers(masks))
         if len(masks):
             self._best = np.maximum(self._best, best_by_size(masks, p))
         self._asked = len(self.archive)

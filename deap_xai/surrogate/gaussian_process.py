@@ -1,4 +1,4 @@
-"""A Gaussian process over masks: what the classifier will probably say, and how sure that is."""
+"""Gaussian processes over masks: what the classifier will probably say, and how sure that is."""
 
 from __future__ import annotations
 
@@ -24,8 +24,18 @@ REACH, TINT, OWN = 0.18, 25.0, 0.3
 CENTRE = 0.25
 """Width of the prior's belief that what matters is in the middle."""
 
-CAP, SLACK = 256, 64
-"""Observations kept, and how many more may gather before the oldest are forgotten."""
+LEAST = 0.1
+"""What the least relevant superpixel counts, relative to the root mean square of all."""
+
+RIVALS = 30
+"""Other classes whose probabilities are learnt one by one; the rest of them as their sum."""
+
+TINY = 1e-8
+"""Probabilities below are taken for this one: their logarithms would say more than the model."""
+
+FIRST, CAP, SLACK = 8, 256, 64
+"""Observations at which the prior is first learnt anew, and again at each doubling; observations
+kept; and how many more may gather before the oldest are forgotten."""
 
 
 class _Points(NamedTuple):
@@ -38,7 +48,7 @@ class _Points(NamedTuple):
 
 @operators.register
 class GaussianProcess:
-    """The logit of the target's probability as a Gaussian process over masks.
+    """The log-probabilities of classes as Gaussian processes over masks, and the target's logit.
 
     With R the prior correlation of superpixels (near and alike in colour: alike in effect) and
     the inner product <m, m'> = m·R·m', the kernel of two masks is
@@ -47,9 +57,23 @@ class GaussianProcess:
 
     The first part is a Bayesian linear model with correlated weights; the second, a rational
     function of the angle between masks, is whatever isn't additive. The mean runs from the empty
-    to the full view's logit with the share kept, the middle counting more. Observations with a
+    to the full view's value with the share kept, the middle counting more. Observations with a
     low probability count less: their noise is noise · (1 + doubt·(1-p)²). Rasmussen and Williams,
     "Gaussian Processes for Machine Learning", 2006, chapter 2.
+
+    What is learnt is not the target's logit itself but what it is made of, log p_c less their mean,
+    for the target, for the thirty other classes that came nearest, and for the sum of the
+    rest: nearly linear in the mask each, where their combination, log p_target - log Σ p_c, is
+    not. So every answer teaches thirty numbers, not one. The logit predicted is that combination
+    of the processes' means, as in Bayesian optimisation of composite functions (Astudillo and
+    Frazier, ICML 2019); its deviation is that of one process over the logit. They share one kernel,
+    so one Cholesky factor serves all.
+
+    Superpixels differ in relevance, which is learnt from the answers: R becomes D·R·D, where D is
+    the root of each linear weight's second moment under the posterior of the flat prior, one step
+    of automatic relevance determination by expectation maximisation (Tipping, Journal of Machine
+    Learning Research 1, 2001). This is done anew, and the rival classes are chosen anew, at 8, 16,
+    32, … observations, and by :meth:`fit`.
 
     New observations extend the Cholesky factor; beyond some 300, the least useful are forgotten,
     so that a step costs the same however long the search.
@@ -57,7 +81,7 @@ class GaussianProcess:
     Parameters
     ----------
     evaluator
-        Of the image: its segments and view give the prior.
+        Of the image: its segments and view give the prior, its target the class.
     linear, curve
         Prior variances of the two parts.
     angle
@@ -71,49 +95,56 @@ class GaussianProcess:
         evaluator: Evaluator,
         *,
         linear: float = 40.0,
-        curve: float = 16.0,
+        curve: float = 12.0,
         angle: float = 1.0,
-        noise: float = 0.05,
-        doubt: float = 30.0,
+        noise: float = 0.02,
+        doubt: float = 15.0,
     ) -> None:
-        self._set_prior(geometry(evaluator.segments, evaluator.view))
-        self._linear, self._curve, self._angle = linear / self._total, curve, angle
-        self._noise_level, self._doubt = noise, doubt
-        self._masks = np.zeros((0, evaluator.n_segments), np.float32)
-        self._p = np.zeros(0)
-
-    def _set_prior(self, known: Geometry) -> None:
+        known = geometry(evaluator.segments, evaluator.view)
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)
-        self._correlation = alike.astype(np.float32)
-        self._total = float(alike.sum())
-        self._share = known.central(CENTRE)
+        self._flat = alike.astype(np.float32)
+        self._share, self._target = known.central(CENTRE), evaluator.target
+        self._prior = linear
+        self._curve, self._angle = curve, angle
+        self._noise_level, self._doubt = noise, doubt
+        self._masks, self._p = np.zeros((0, n), np.float32), np.zeros(0)
+        self._answers = list[Probabilities]()
+        self._next_fit = FIRST
 
     def __len__(self) -> int:
-        return len(self._p)
+        return len(self._answers)
 
-    def update(self, masks: Masks, probabilities: Probabilities) -> None:
-        """Learn masks (N, S), and the target's probability under each, (N,).
+    def update(self, masks: Masks, answers: Probabilities) -> None:
+        """Learn masks (N, S), and the probability of every class under each, (N, C).
 
-        The first ones should hold the full and the empty mask, between which the mean runs.
+        The first ones should hold the full and the empty mask: the mean runs from the smallest to
+        the largest mask known when the prior was learnt last.
         """
-        if not len(masks):
-            return
-        new, p = np.asarray(masks, np.float32), np.asarray(probabilities, float)
-        first = not len(self)
-        if first:
-            sizes, logits = new.sum(axis=1), _logit(p)
-            self._low, self._high = logits[sizes.argmin()], logits[sizes.argmax()]
-        self._masks, self._p = np.concatenate([self._masks, new]), np.concatenate([self._p, p])
-        if len(self) > CAP + SLACK:
-            self._forget()
-        if first or len(self) == CAP:
-            self._refit()
-        else:
-            self._extend(len(new))
-        self._alpha = solve_triangular(self._factor.T, self._whitened, check_finite=False)
-        surprise = (self._whitened @ self._whitened + 10) / (len(self) + 10)
-        self._amplitude = float(np.clip(surprise, 1, 4))  # a poor fit makes for wider doubts
+        start = 0
+        while start < len(masks):
+            # However they come, the prior is learnt at the same numbers of observations.
+            step = slice(start, start + self._next_fit - len(self))
+            self._learn(np.asarray(masks[step], np.float32), answers[step])
+            start = step.stop
+
+    def fit(self) -> None:
+        """Learn the prior anew from all observations: the ends, the rivals, the relevance."""
+        answers, sizes = np.array(self._answers), self._masks.sum(axis=1)
+        top = answers.max(axis=0)
+        top[self._target] = np.inf
+        nearest = np.argsort(-top, kind="stable")
+        self._classes, self._others = nearest[: RIVALS + 1], nearest[RIVALS + 1 :]
+        values = self._values(answers)
+        self._low, self._high = values[sizes.argmin()], values[sizes.argmax()]
+        self._condition(self._flat, values)
+        if len(self) >= FIRST:
+            variance = self._linear * np.diag(self._flat)
+            variance = variance - (self._explained_weights() ** 2).sum(axis=0)
+            moment = self._learnt_weights() ** 2 + np.maximum(variance, 0)
+            relevance = np.maximum(np.sqrt(moment / moment.mean()), LEAST).astype(np.float32)
+            relevance /= np.sqrt((relevance**2).mean())
+            self._condition(self._flat * np.outer(relevance, relevance), values)
 
     def predict(self, masks: Masks) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the logit under masks (N, S): (N,) and (N,)."""
@@ -130,60 +161,44 @@ class GaussianProcess:
         points, mean, explained = self._posterior(masks)
         return mean, self._amplitude * (self._kernel(points, points) - explained.T @ explained)
 
-    def guess(self, masks: Masks) -> Floats:
-        """The most likely probability under masks (N, S): (N,), 0..1. Cheaper than predict."""
-        points = self._points(masks)
-        logit = self._mean(points) + self._kernel(self._known, points).T @ self._alpha
-        return 1 / (1 + np.exp(-logit))
-
     def weights(self) -> Floats:
         """What keeping each superpixel adds to the logit in the linear part's mean: (S,)."""
-        learnt = self._linear * (self._known.spread.T @ self._alpha)
-        return (self._high - self._low) * self._share + learnt
+        return (self._high - self._low)[-1] * self._share + self._learnt_weights()
 
     def sample_weights(self, n: int, rng: np.random.Generator) -> Floats:
         """Weights of the linear part drawn from their posterior: (n, S)."""
-        explained = solve_triangular(
-            self._factor, self._linear * self._known.spread, lower=True, check_finite=False
-        )
+        explained = self._explained_weights()
         covariance = self._linear * self._correlation - explained.T @ explained
         # The kernels are in single precision: a difference of them may be a little below zero.
         jitter = 1e-4 * self._linear * np.eye(len(covariance))
         root = cholesky(covariance + jitter, lower=True, check_finite=False)
         return self.weights() + (root @ rng.standard_normal((len(root), n))).T
 
-    def _points(self, masks: NDArray[Any]) -> _Points:
-        masks = np.asarray(masks, np.float32)
-        spread = masks @ self._correlation
-        return _Points(masks, spread, np.sqrt(np.maximum((spread * masks).sum(axis=1), 1e-6)))
+    def _learn(self, masks: NDArray[np.float32], answers: Probabilities) -> None:
+        """Learn some more, no further than to the next fit."""
+        first = not len(self)
+        self._masks = np.concatenate([self._masks, masks])
+        self._p = np.concatenate([self._p, np.asarray(answers[:, self._target], float)])
+        self._answers += list(answers)
+        if len(self) == self._next_fit:
+            if len(self) > CAP:
+                self._forget()
+            self._next_fit = min(2 * len(self), CAP + SLACK)
+            self.fit()
+        elif first:
+            self.fit()
+        else:
+            self._extend(len(masks))
 
-    def _kernel(self, one: _Points, two: _Points) -> Floats:
-        inner = one.spread @ two.masks.T
-        cosine = inner / one.norms[:, None] / two.norms[None]
-        return self._linear * inner + self._curve / (1 + (1 - cosine) / self._angle)
-
-    def _mean(self, points: _Points) -> Floats:
-        return self._low + (self._high - self._low) * (points.masks @ self._share)
-
-    def _noise(self, p: Floats) -> Floats:
-        return self._noise_level * (1 + self._doubt * (1 - p) ** 2)
-
-    def _residual(self) -> Floats:
-        return _logit(self._p) - self._mean(self._known)
-
-    def _posterior(self, masks: Masks) -> tuple[_Points, Floats, Floats]:
-        points = self._points(masks)
-        kernel = self._kernel(self._known, points)
-        mean = self._mean(points) + kernel.T @ self._alpha
-        return points, mean, solve_triangular(self._factor, kernel, lower=True, check_finite=False)
-
-    def _refit(self) -> None:
+    def _condition(self, correlation: NDArray[np.float32], values: Floats) -> None:
+        """Set the prior and condition on all observations."""
+        self._correlation = correlation
+        self._linear = self._prior / float(correlation.sum())
         self._known = self._points(self._masks)
         kernel = self._kernel(self._known, self._known) + np.diag(self._noise(self._p))
         self._factor = cholesky(kernel, lower=True, check_finite=False)
-        self._whitened = solve_triangular(
-            self._factor, self._residual(), lower=True, check_finite=False
-        )
+        residual = values - self._mean(self._known)
+        self._whitened = solve_triangular(self._factor, residual, lower=True, check_finite=False)
 
     def _extend(self, n: int) -> None:
         """Add rows for the last n observations to the Cholesky factor."""
@@ -194,11 +209,13 @@ class GaussianProcess:
         corner = self._kernel(new, new) + np.diag(self._noise(p)) - side.T @ side
         corner = cholesky(corner, lower=True, check_finite=False)
         before = len(self._whitened)
-        factor = np.zeros((before + n, before + n))
+        factor = np.zeros((before + n, before + n), self._factor.dtype)
         factor[:before, :before], factor[before:, :before] = self._factor, side.T
         factor[before:, before:] = corner
-        residual = _logit(p) - self._mean(new) - side.T @ self._whitened
-        added = solve_triangular(corner, residual, lower=True, check_finite=False)
+        residual = self._values(np.array(self._answers[-n:])) - self._mean(new)
+        added = solve_triangular(
+            corner, residual - side.T @ self._whitened, lower=True, check_finite=False
+        )
         self._factor, self._whitened = factor, np.concatenate([self._whitened, added])
         self._known = _Points(*map(np.concatenate, zip(self._known, new, strict=True)))
 
@@ -211,8 +228,64 @@ class GaussianProcess:
         keep[np.argsort(behind, kind="stable")[: CAP // 2]] = True
         keep[np.flatnonzero(~keep)[-(CAP - CAP // 2) :]] = True
         self._masks, self._p = self._masks[keep], self._p[keep]
+        self._answers = [answer for answer, kept in zip(self._answers, keep, strict=True) if kept]
+
+    def _values(self, answers: Probabilities) -> Floats:
+        """What is learnt of answers (N, C): centred log-probabilities, last the logit: (N, K)."""
+        chosen = answers[:, self._classes]
+        if len(self._others):
+            rest = answers[:, self._others].sum(axis=1, keepdims=True)
+            chosen = np.concatenate([chosen, rest], axis=1)
+        logs = np.log(np.maximum(chosen, TINY))
+        centred = logs - logs.mean(axis=1, keepdims=True)
+        return np.column_stack([centred, _logit(answers[:, self._target])]).astype(np.float32)
+
+    def _points(self, masks: NDArray[Any]) -> _Points:
+        masks = np.asarray(masks, np.float32)
+        spread = masks @ self._correlation
+        return _Points(masks, spread, np.sqrt(np.maximum((spread * masks).sum(axis=1), 1e-6)))
+
+    def _kernel(self, one: _Points, two: _Points) -> Floats:
+        inner = one.spread @ two.masks.T
+        cosine = inner / one.norms[:, None] / two.norms[None]
+        return self._linear * inner + self._curve / (1 + (1 - cosine) / self._angle)
+
+    def _mean(self, points: _Points) -> Floats:
+        share = (points.masks @ self._share)[:, None]
+        return self._low + (self._high - self._low) * share
+
+    def _noise(self, p: Floats) -> Floats:
+        return self._noise_level * (1 + self._doubt * (1 - p) ** 2)
+
+    def _posterior(self, masks: Masks) -> tuple[_Points, Floats, Floats]:
+        points = self._points(masks)
+        kernel = self._kernel(self._known, points)
+        explained = solve_triangular(self._factor, kernel, lower=True, check_finite=False)
+        logs = (self._mean(points) + explained.T @ self._whitened)[:, :-1]
+        top = logs[:, 1:].max(axis=1)
+        rivals = np.log(np.exp(logs[:, 1:] - top[:, None]).sum(axis=1)) + top
+        return points, np.clip(logs[:, 0] - rivals, *_logit(np.array([0, 1]))), explained
+
+    @property
+    def _amplitude(self) -> float:
+        """Of the deviations: a poor fit makes for wider doubts."""
+        whitened = self._whitened[:, -1]
+        return float(np.clip((whitened @ whitened + 10) / (len(self) + 10), 1, 4))
+
+    def _learnt_weights(self) -> Floats:
+        """Mean of the linear part's weights in the logit, less the prior mean: (S,)."""
+        whitened = self._whitened[:, -1]
+        alpha = solve_triangular(self._factor.T, whitened, check_finite=False)
+        return self._linear * (self._known.spread.T @ alpha)
+
+    def _explained_weights(self) -> Floats:
+        """The root of what the observations take from the weights' prior covariance: (n, S)."""
+        return solve_triangular(
+            self._factor, self._linear * self._known.spread, lower=True, check_finite=False
+        )
 
 
 def _logit(p: Floats) -> Floats:
-    p = np.clip(p, 1e-4, 1 - 1e-5)  # near 1 small differences still tell good masks apart
+    # Near 1 small differences still tell good masks apart.
+    p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-5)
     return np.log(p / (1 - p))

@@ -24,7 +24,6 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from deap_xai import Explainer
-from deap_xai.archive import Archive
 from deap_xai.backends import Backend
 from deap_xai.certificates import all_masks
 from deap_xai.demo import creature
@@ -41,8 +40,8 @@ FIGURES = ("found", "median calls")
 class Enumerated(Backend):
     """A model whose answer to every mask is known."""
 
-    def __init__(self, probabilities: np.ndarray) -> None:
-        self._table = np.stack([probabilities, 1 - probabilities], axis=1)
+    def __init__(self, answers: np.ndarray) -> None:
+        self._answers = answers
 
     def predict(self, images: Any) -> Any:
         """Not asked: masks are looked up."""
@@ -50,7 +49,7 @@ class Enumerated(Backend):
 
     def predict_masked(self, masked_view: Any, masks: Any) -> Any:
         """The rows of these masks, which are numbered as all_masks orders them."""
-        return self._table[masks @ (1 << np.arange(masks.shape[1])[::-1])]
+        return self._answers[masks @ (1 << np.arange(masks.shape[1])[::-1])]
 
 
 def main() -> None:
@@ -123,15 +122,17 @@ def _row(model: str, what: Any, segments: str, algorithms: list[str], seeds: int
     backend = _common.backend(model) if isinstance(what, Path) else model
     evaluator = Explainer(backend, segments=segments, device="cpu").evaluator(image)
     masks = all_masks(evaluator.n_segments)
-    everything = Archive(masks, evaluator.probabilities(masks))
-    p = everything.probabilities
+    answers = evaluator.answers(masks)
+    p = answers[:, evaluator.target]
     enough = p >= SHARE * float(p[-1])
     enough[0] = False  # where the fill alone is enough there would be nothing to find
     sizes = masks[enough].sum(axis=1)
     facts = (model, _name(what), segments, seeds, evaluator.n_segments, int(sizes.min()))
     row = dict(zip(FACTS, (*facts, int((sizes == sizes.min()).sum())), strict=True))
     for name in algorithms:
-        calls = [_calls_to(name, seed, p, evaluator, int(sizes.min())) for seed in range(seeds)]
+        calls = [
+            _calls_to(name, seed, answers, evaluator, int(sizes.min())) for seed in range(seeds)
+        ]
         figures = (float(np.mean(np.isfinite(calls))), float(np.median(calls)))
         row |= {f"{name}: {key}": value for key, value in zip(FIGURES, figures, strict=True)}
     return row
@@ -145,13 +146,13 @@ def _name(what: Any) -> str:
     return what.name if isinstance(what, Path) else f"creature {what}"
 
 
-def _calls_to(name: str, seed: int, p: np.ndarray, known: Evaluator, optimum: int) -> float:
+def _calls_to(name: str, seed: int, answers: np.ndarray, known: Evaluator, optimum: int) -> float:
     """Model calls until a mask of that size reaches the threshold; infinity: it was not found."""
-    backend = Enumerated(p)
-    evaluator = Evaluator(backend, known.masked_view, target=0, budget=Budget(calls=CALLS))
+    backend, full = Enumerated(answers), float(answers[-1, known.target])
+    evaluator = Evaluator(backend, known.masked_view, known.target, budget=Budget(calls=CALLS))
     Explainer(backend, algorithm=name, seed=seed, budget=CALLS).search(evaluator)
     archive = evaluator.archive
-    hit = (archive.probabilities >= SHARE * float(p[-1])) & (archive.masks.sum(axis=1) == optimum)
+    hit = (archive.probabilities >= SHARE * full) & (archive.masks.sum(axis=1) == optimum)
     return float(hit.argmax()) + 1 if hit.any() else np.inf
 
 

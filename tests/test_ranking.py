@@ -60,8 +60,7 @@ def value_by_hand(order, archive, model, trust=-DOUBT):
 
 def climb(ranking, rng, rounds):
     for _ in range(rounds):
-        for order, _ in ranking.better(rng, -DOUBT)[:1]:
-            ranking.order = order
+        ranking.climb(rng)
 
 
 @settings(deadline=None, max_examples=60)

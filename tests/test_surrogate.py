@@ -194,7 +194,10 @@ def test_of_many_classes_the_farthest_are_learnt_together(monkeypatch):
     monkeypatch.setattr(gaussian_process, "RIVALS", 2)
     where, (masks, answers) = source(6), observations(6, 40, classes=7)
     others = observations(6, 12, seed=5)[0]
-    model, literal = learnt(where, masks, answers, [2, 38]), Literal(where, masks, answers, rivals=2)
+    model, literal = (
+        learnt(where, masks, answers, [2, 38]),
+        Literal(where, masks, answers, rivals=2),
+    )
     assert len(literal.others) == 4
     assert_equal(model, literal, others)
     every = Literal(where, masks, answers)

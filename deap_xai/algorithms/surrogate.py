@@ -29,6 +29,9 @@ LEAST, GROWTH = 2, 24
 """Model calls of a generation: one for so many made before, for each early answer changes a lot of
 what the model believes, and so many at least."""
 
+PARENTS = 24
+"""Candidates from which others are bred before any is asked about."""
+
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
 
@@ -38,7 +41,7 @@ def eaSurrogate(
     population: list[Any],
     toolbox: Any,
     batch: int = 8,
-    pool: int = 320,
+    pool: int = 480,
     cxpb: float = 0.25,
     ngen: int | None = None,
     stats: Any = None,
@@ -47,10 +50,11 @@ def eaSurrogate(
 ) -> tuple[list[Any], Any]:
     """Breed many candidates, spend model calls on those that promise most.
 
-    A cheap model (``toolbox.surrogate``) learns every answer. Each generation breeds a pool: half
-    by the registered operators from the members of the front, half by nesting masks along weights
-    drawn from the model. ``toolbox.acquire`` picks the batch that is expected to add most to the
-    front of probability against size. From 200 model calls on, up to four fifths go to masks
+    A cheap model (``toolbox.surrogate``) learns every answer. Each generation breeds a pool: by the
+    registered operators from the members of the front, and by nesting masks along weights
+    drawn from the model. ``toolbox.acquire`` picks those that are expected to add most to the
+    front of probability against size; from these others are bred, and among all of them it picks
+    the batch to ask about. From 200 model calls on, up to four fifths go to masks
     that decide the ranking of superpixels, complements among them.
 
     The trajectory doesn't depend on the budget: a longer run begins as a shorter one.
@@ -65,7 +69,8 @@ def eaSurrogate(
         Model calls of one generation, at most. The first generations have 2, later ones a
         twenty-fourth of the calls so far.
     pool
-        Candidates of one generation, about.
+        Candidates of one generation, about: a third nested, a third bred from the front, a third
+        from the most promising of these.
     cxpb
         Probability that an offspring is mated; else it is mutated.
     ngen, stats, halloffame, verbose
@@ -133,6 +138,12 @@ class _Search:
             pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5)
         if not len(pool):
             return pool
+        parents = self._acquired(pool, PARENTS)
+        children = self._offspring([self._make(row) for row in parents.astype(int).tolist()])
+        return self._acquired(self._unknown(np.concatenate([parents, children])), n)
+
+    def _acquired(self, pool: Masks, n: int) -> Masks:
+        """The n of the pool that promise most."""
         return pool[self.toolbox.acquire(pool, self._model, self._best, self._full(), n)]
 
     @property
@@ -154,21 +165,25 @@ class _Search:
 
     def _bred(self) -> Masks:
         """The pool: nested along drawn weights, and offspring of the front."""
-        draws = max(2, round(self._pool / 2 / self._width))
+        draws = max(2, round(self._pool / 3 / self._width))
         draws *= 1 if len(self.archive) > 2 else 2
         weights = self._model.sample_weights(draws, self.toolbox.rng)
         parts = [nested(one)[1:-1] for one in weights]
-        bred = self._fresh + [
-            self._offspring() for _ in range(self._pool // 2 if self.front else 0)
-        ]
+        fresh = np.array(self._fresh, bool).reshape(-1, self._width)
         self._fresh = []
-        return np.concatenate([*parts, np.array(bred, bool).reshape(-1, self._width)])
+        return np.concatenate([*parts, fresh, self._offspring(self.front)])
 
-    def _offspring(self) -> Any:
-        rng, clone = self.toolbox.rng, self.toolbox.clone
-        child = clone(self.front[rng.integers(len(self.front))])
-        if rng.random() < self._cxpb:
-            child, _ = self.toolbox.mate(child, clone(self.front[rng.integers(len(self.front))]))
+    def _offspring(self, parents: list[Any]) -> Masks:
+        """A third of the pool, by the registered operators; none where there are no parents."""
+        children = [self._child(parents) for _ in range(self._pool // 3 if parents else 0)]
+        return np.array(children, bool).reshape(-1, self._width)
+
+    def _child(self, parents: list[Any]) -> Any:
+        clone = self.toolbox.clone
+        one, two, way = self.toolbox.rng.random(3)
+        child = clone(parents[int(one * len(parents))])
+        if way < self._cxpb:
+            child, _ = self.toolbox.mate(child, clone(parents[int(two * len(parents))]))
         else:
             (child,) = self.toolbox.mutate(child)
         return child

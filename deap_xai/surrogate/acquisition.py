@@ -103,18 +103,18 @@ def acqExpectedGain(
     single = _gain(worth(p), sizes, worth(best)) @ MASS
     top = np.argsort(-single, kind="stable")[:shortlist]
     mean, covariance = model.predict_jointly(masks[top])
-    drawn = worth(_draw(mean, covariance, draws, rng))
-    fits = np.arange(len(best)) >= sizes[top][:, None]
-    reached = np.repeat(worth(best)[None], draws, axis=0)
+    # In single precision: what follows is done for each one picked.
+    drawn = worth(_draw(mean, covariance, draws, rng)).astype(np.float32)
+    fits = (np.arange(len(best)) >= sizes[top][:, None]).astype(np.float32)
+    reached = np.repeat(worth(best)[None].astype(np.float32), draws, axis=0)
     score, picked = single[top], list[int]()
     for _ in range(min(n, len(top))):
         score[picked] = -1
         picked.append(int(score.argmax()))
-        mine = np.where(fits[picked[-1]], drawn[picked[-1]][:, None], 0)
-        reached = np.maximum(reached, mine)
-        beyond = np.maximum(drawn[:, :, None] - reached, 0)
+        np.maximum(reached, np.outer(drawn[picked[-1]], fits[picked[-1]]), out=reached)
+        beyond = np.maximum(drawn[:, :, None] - reached, 0).sum(axis=1)
         # Where no draw gains, the candidate's own expectation still ranks it.
-        score = np.einsum("cdk,ck->c", beyond, fits) + 1e-9 * single[top]
+        score = np.einsum("ck,ck->c", beyond, fits) + 1e-9 * single[top]
     return top[picked]
 
 

@@ -11,7 +11,7 @@ from scipy.linalg import cholesky, solve_triangular
 from deap_xai.archive import best_by_size
 from deap_xai.fitness import Evaluator
 from deap_xai.operators import operators
-from deap_xai.surrogate.geometry import Geometry, geometry
+from deap_xai.surrogate.geometry import geometry
 from deap_xai.typing import Masks, Probabilities
 
 __all__ = ["GaussianProcess"]

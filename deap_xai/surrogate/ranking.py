@@ -14,8 +14,8 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.02
-"""What deletion counts beside insertion, which is the harder to win."""
+TRADE = 0.005
+"""What deletion counts beside insertion, which is the harder to win and more often nearly even."""
 
 HOPE, DOUBT = 0.5, 0.5
 """Standard deviations of the logit by which a guess is taken for better than it is when asking,
@@ -35,7 +35,7 @@ class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
     The value of an order is the sum of the probabilities with the first k kept, minus a
-    fiftieth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to
+    two-hundredth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to
     factors. Masks that were evaluated count as they came out, others as the model guesses, less
     half a standard deviation: so a guess displaces what was evaluated only where it promises more
     even then.
@@ -63,6 +63,11 @@ class Ranking:
         orders = [self.order, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
+    def climb(self, rng: np.random.Generator) -> None:
+        """Take the best of some orders one move away, where one is better even with doubt."""
+        for order, _ in self.better(rng, -DOUBT)[:1]:
+            self.order = order
+
     def questions(self, n: int, rng: np.random.Generator) -> Masks:
         """Up to n masks not evaluated yet that decide the order: (n, S).
 
@@ -70,6 +75,7 @@ class Ranking:
         where all these were evaluated, each belongs to an order that one move away promises more.
         """
         self.settle()
+        self.climb(rng)
         kept = _chain(self.order)
         none = kept[:0]
         found = self._doubtful(none, ~kept)[: n // 4]
@@ -86,8 +92,7 @@ class Ranking:
         """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
         self.settle()
         for _ in range(rounds):
-            for order, _ in self.better(rng, -DOUBT)[:1]:
-                self.order = order
+            self.climb(rng)
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import compress
-from operator import not_
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,9 @@ from numpy.typing import NDArray
 from deap_xai.operators.registration import operators
 
 __all__ = ["mutBoundary", "mutDensify", "mutSparsify", "mutStep", "mutSwap"]
+
+BESIDE = 0.9
+"""Probability with which mutStep adds a superpixel beside what is kept."""
 
 
 @operators.register
@@ -70,7 +71,7 @@ def mutStep(
 ) -> tuple[Any]:
     """Drop one, add one, or do both, in place; now and then once more.
 
-    What is added is more often one that touches what is kept.
+    What is added touches what is kept nine times in ten.
 
     Parameters
     ----------
@@ -91,15 +92,14 @@ def mutStep(
     """
     kind, more = rng.random(2)
     for _ in range(2 if more < again else 1):
-        drop = _drawn(individual, 1, rng) if kind < 2 / 3 else None
-        add = _drawn(individual, 0, rng) if kind > 1 / 3 else None
-        for _ in range(2):  # more chances to touch what is kept
-            if add is not None and not _touches(individual, neighbours[add]):
-                add = _drawn(individual, 0, rng)
+        bits = np.array(individual, bool)
+        drop = _drawn(bits, rng) if kind < 2 / 3 else None
+        if kind > 1 / 3 and not bits.all():
+            beside = neighbours[bits].any(axis=0) & ~bits
+            some = beside if rng.random() < BESIDE and beside.any() else ~bits
+            individual[_drawn(some, rng)] = 1
         if drop is not None:
             individual[drop] = 0
-        if add is not None:
-            individual[add] = 1
     return (individual,)
 
 
@@ -131,14 +131,8 @@ def mutSparsify(individual: Any, rng: np.random.Generator, *, indpb: float = 0.2
     return (individual,)
 
 
-def _drawn(individual: Any, bit: int, rng: np.random.Generator) -> int | None:
-    """The index of a bit of this value, drawn evenly; None where there is none."""
-    # No NumPy: on some fifty bits this is several times as fast, and searches breed a lot.
-    wanted = individual if bit else map(not_, individual)
-    indices = list(compress(range(len(individual)), wanted))
-    return indices[int(rng.random() * len(indices))] if indices else None
-
-
-def _touches(individual: Any, neighbours: NDArray[np.bool_]) -> bool:
-    """Whether any of the neighbours (S,) is kept."""
-    return any(individual[index] for index in neighbours.nonzero()[0].tolist())
+def _drawn(eligible: NDArray[np.bool_], rng: np.random.Generator) -> int | None:
+    """An index where (S,) is true, drawn evenly; None where there is none."""
+    indices = eligible.nonzero()[0]
+    # Less even than rng.integers by one part in 2^53, and several times as fast.
+    return int(indices[int(rng.random() * len(indices))]) if len(indices) else None

@@ -4,8 +4,9 @@ Question: wall time from image to result of ``lime``'s own LimeImageExplainer, u
 tutorial for PyTorch (1,000 samples, batches of 10, a predict function that converts, normalises and
 asks the module), over that of ``Explainer.explain`` with a budget set beforehand. Same model, same
 view, same black fill, same threads; loading the model counts for neither. Engine ``torch``, and
-``auto`` in any precision; with LIME's superpixels (quickshift, cut anew by both, which alone takes
-a good part of a second) and with those of this package's default, slic.
+``auto`` in any precision; the default search, and one that thinks less about each question; with
+LIME's superpixels (quickshift, cut anew by both, which alone takes a good part of a second) and with
+those of this package's default, slic.
 
 Whether the front is as good is checked, not assumed, by the model itself in its own precision.
 On the same superpixels front quality is the mean over k = 1..S of the best probability within k of
@@ -50,7 +51,7 @@ def superpixels(view: np.ndarray) -> np.ndarray:
 
 
 SUPERPIXELS = {"LIME's": superpixels, "slic": "slic:n_segments=50"}
-KEYS = ("model", "engine", "superpixels", "budget")
+KEYS = ("model", "engine", "superpixels", "algorithm", "budget")
 ENGINES = {"torch": ("torch", "fp32"), "auto": ("auto", "auto")}
 
 
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["mobilenet_v2", "resnet50"])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     parser.add_argument("--budgets", nargs="+", type=int, default=[60, 100, 150])
+    parser.add_argument("--algorithms", nargs="+", default=["eaSurrogate", "eaSurrogate:pool=120"])
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--photographs", type=int, default=5)
     parser.add_argument("--every", type=int, default=12, help="take each so manyth photograph")
@@ -91,12 +93,14 @@ def compared(name: str, photographs: list[Any], options: Any) -> list[dict[str, 
     steps = [transforms.Resize(side), transforms.CenterCrop(side), transforms.ToTensor()]
     transform = transforms.Compose([*steps, transforms.Normalize(MEAN, STD)])
     explainers = {
-        (engine, cut, budget): Explainer(
+        (engine, cut, algorithm, budget): Explainer(
             module, transform=transform, device="cpu", segments=SUPERPIXELS[cut], fill="black",
-            budget=budget, engine=ENGINES[engine][0], precision=ENGINES[engine][1],
+            algorithm=algorithm, budget=budget,
+            engine=ENGINES[engine][0], precision=ENGINES[engine][1],
         )
         for engine in options.engines
         for cut in SUPERPIXELS
+        for algorithm in options.algorithms
         for budget in options.budgets
     }  # fmt: skip
     own = Explainer(module, transform=transform, device="cpu", segments=superpixels, fill="black")
@@ -111,9 +115,10 @@ def compared(name: str, photographs: list[Any], options: Any) -> list[dict[str, 
             stock_lime(stock, judge.view, 20)
         seconds = stock_lime(stock, judge.view, options.samples, judge)
         facts = {"model": name, "weights": weights, "photograph": _title(photograph)}
-        for (engine, cut, budget), explainer in explainers.items():
-            keys = {"engine": engine, "superpixels": cut, "budget": budget}
-            rows.append(facts | keys | row(explainer, photograph, judge, seconds, cut == "LIME's"))
+        for key, explainer in explainers.items():
+            keys = dict(zip(KEYS[1:], key, strict=True))
+            same = keys["superpixels"] == "LIME's"
+            rows.append(facts | keys | row(explainer, photograph, judge, seconds, same))
         if len(rows) >= options.photographs * len(explainers):
             break
     return rows

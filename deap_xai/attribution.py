@@ -15,6 +15,9 @@ __all__ = ["attribution"]
 ROUNDS = 20
 """Rounds of climbing; each tries up to fifty orders."""
 
+BLOCK = 64
+"""Answers looked up at a time: those of all classes may be many."""
+
 
 def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     """How much keeping each superpixel adds to the log-odds of the target: (S,).
@@ -55,6 +58,8 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
 def _learnt(evaluator: Evaluator) -> NDArray[np.float64]:
     archive = evaluator.archive
     model = GaussianProcess(evaluator)
-    model.update(archive.masks, evaluator.answers(archive.masks))
+    for start in range(0, len(archive), BLOCK):
+        masks = archive.masks[start : start + BLOCK]
+        model.update(masks, evaluator.answers(masks))
     model.fit()  # so that the order of evaluation hardly counts
     return Ranking(archive, model).attribution(np.random.default_rng(0), ROUNDS)

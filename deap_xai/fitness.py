@@ -212,9 +212,10 @@ class Evaluator:
         return np.array([row[column] for row in rows], np.float32)
 
     def answers(self, masks: Masks) -> Probabilities:
-        """All that the model says under masks (N, S), as :meth:`probabilities`: (N, C)."""
+        """Probability of every class under masks (N, S): (N, C), else as :meth:`probabilities`."""
         rows = self._answered(masks)
-        return np.array(rows, np.float32).reshape(len(rows), -1)
+        n_classes = len(self._rows[0]) if self._rows else 0
+        return np.array(rows, np.float32).reshape(len(rows), n_classes)
 
     def _answered(self, masks: Masks) -> list[Probabilities]:
         """The model's answer under each mask, new ones evaluated first."""

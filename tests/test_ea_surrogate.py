@@ -189,8 +189,8 @@ def test_swapped_by_spec(make_explainer, image):
     )
     toolbox = explainer.toolbox(image)
     assert len(toolbox.acquire(random_masks(50), learnt(toolbox), np.zeros(17), 0.5, 20)) == 8
-    _, logbook = algorithms.resolve("eaSurrogate:batch=3")(toolbox.population(n=4), toolbox, ngen=3)
-    assert logbook.select("nevals") == [2, 2, 2, 2]
+    _, logbook = algorithms.resolve("eaSurrogate:batch=1")(toolbox.population(n=4), toolbox, ngen=3)
+    assert logbook.select("nevals") == [2, 1, 1, 1]
     plain = make_explainer(algorithm="eaSurrogate:batch=3", budget=32)
     archives = [one.evaluator(image) for one in (explainer, plain)]
     for one, evaluator in zip((explainer, plain), archives, strict=True):
@@ -299,6 +299,16 @@ def test_a_constant_model():
     explainer.search(evaluator)
     assert evaluator.calls == 80
     assert front(evaluator.archive)[-1].size == 1
+
+
+def test_the_clock_may_end_it_amid_a_thought(make_explainer, image, monkeypatch):
+    clock = iter(np.arange(0, 100, 0.01))
+    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: float(next(clock)))
+    for seconds in (0.02, 0.05, 0.1, 0.3):
+        explainer = make_explainer(algorithm="eaSurrogate", seconds=seconds)
+        evaluator = explainer.evaluator(image)
+        explainer.search(evaluator)
+        assert len(evaluator.archive) >= 1
 
 
 # It is better

@@ -214,6 +214,28 @@ def test_what_other_classes_say_is_worth_something():
     assert error[0] < 0.8 * error[1]
 
 
+@pytest.mark.parametrize("other", [0.0, 0.3])
+def test_answers_that_do_not_sum_to_1(other):
+    """Of independent sigmoids, or of an interface that gives one class: the target's counts."""
+    where, (masks, answers) = source(6), observations(6, 30)
+    others, p = observations(6, 12, seed=5)[0], answers[:, 0]
+    wide = np.column_stack([p, np.full((30, 7), other * (p > 0.5)[:, None])]).astype(np.float32)
+    model = learnt(where, masks, wide, [2, 28])
+    expected = learnt(where, masks, binary(p), [2, 28])
+    if other == 0:
+        assert guess(model, others) == pytest.approx(guess(expected, others), abs=0.02)
+    assert abs(guess(model, masks) - p).mean() < 0.08
+    before = wide.copy()
+    model.update(masks, wide)
+    assert (wide == before).all()
+
+
+def test_it_keeps_no_more_than_it_needs():
+    where, (masks, answers) = source(6), observations(6, 64, classes=500)
+    model = learnt(where, masks, answers, [2, 62])
+    assert all(row.base is None for row in model._answers)
+
+
 def test_every_parameter_counts():
     changed = {"linear": 11.0, "curve": 3.0, "angle": 0.4, "noise": 0.3, "doubt": 4.0}
     where, (masks, p) = source(6), observations(6, 20)

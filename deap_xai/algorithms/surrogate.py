@@ -118,8 +118,8 @@ class _Search:
         individuals, nevals = evaluate(individuals, self.toolbox)
         gained = slice(self._asked, len(self.archive))
         masks, p = self.archive.masks[gained], self.archive.probabilities[gained]
-        self._model.update(masks, self.toolbox.evaluator.answers(masks))
-        if len(masks):
+        if len(masks):  # time may have run out amid the thinking
+            self._model.update(masks, self.toolbox.evaluator.answers(masks))
             self._best = np.maximum(self._best, best_by_size(masks, p))
         self._asked = len(self.archive)
         self._keep_front(individuals)

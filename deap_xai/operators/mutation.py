@@ -12,7 +12,7 @@ from deap_xai.operators.registration import operators
 __all__ = ["mutBoundary", "mutDensify", "mutSparsify", "mutStep", "mutSwap"]
 
 BESIDE = 0.9
-"""Probability with which mutStep adds a superpixel beside what is kept."""
+"""Probability with which mutStep adds a superpixel beside what was kept, if any is left there."""
 
 
 @operators.register
@@ -71,7 +71,7 @@ def mutStep(
 ) -> tuple[Any]:
     """Drop one, add one, or do both, in place; now and then once more.
 
-    What is added touches what is kept nine times in ten.
+    What is added touches what was kept nine times in ten.
 
     Parameters
     ----------

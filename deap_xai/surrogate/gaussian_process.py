@@ -62,18 +62,19 @@ class GaussianProcess:
     "Gaussian Processes for Machine Learning", 2006, chapter 2.
 
     What is learnt is not the target's logit itself but what it is made of, log p_c less their mean,
-    for the target, for the thirty other classes that came nearest, and for the sum of the
-    rest: nearly linear in the mask each, where their combination, log p_target - log Σ p_c, is
-    not. So every answer teaches thirty numbers, not one. The logit predicted is that combination
-    of the processes' means, as in Bayesian optimisation of composite functions (Astudillo and
-    Frazier, ICML 2019); its deviation is that of one process over the logit. They share one kernel,
-    so one Cholesky factor serves all.
+    for the target, for the thirty other classes that came nearest, and for the sum of the rest;
+    where answers don't sum to 1 the others are scaled to sum to 1 - p_target. Each is nearly linear
+    in the mask where their combination, log p_target - log Σ p_c, is not, and every answer teaches
+    thirty numbers, not one. The logit predicted is that combination of the processes' means, as
+    in Bayesian optimisation of composite functions (Astudillo and Frazier, ICML 2019); its
+    deviation is that of one process over the logit. They share one kernel, so one Cholesky factor
+    serves all.
 
     Superpixels differ in relevance, which is learnt from the answers: R becomes D·R·D, where D is
-    the root of each linear weight's second moment under the posterior of the flat prior, one step
-    of automatic relevance determination by expectation maximisation (Tipping, Journal of Machine
-    Learning Research 1, 2001). This is done anew, and the rival classes are chosen anew, at 8, 16,
-    32, … observations, and by :meth:`fit`.
+    the root of each linear weight's second moment about its prior mean, under the posterior of
+    the R above: in the manner of one step of automatic relevance determination (Tipping, Journal of
+    Machine Learning Research 1, 2001). This is done anew, and the rival classes are chosen anew,
+    at 8, 16, 32, … observations, whenever some are forgotten, and by :meth:`fit`.
 
     New observations extend the Cholesky factor; beyond some 300, the least useful are forgotten,
     so that a step costs the same however long the search.
@@ -125,7 +126,9 @@ class GaussianProcess:
         while start < len(masks):
             # However they come, the prior is learnt at the same numbers of observations.
             step = slice(start, start + self._next_fit - len(self))
-            self._learn(np.asarray(masks[step], np.float32), answers[step])
+            self._learn(
+                np.asarray(masks[step], np.float32), _completed(answers[step], self._target)
+            )
             start = step.stop
 
     def fit(self) -> None:
@@ -179,7 +182,7 @@ class GaussianProcess:
         first = not len(self)
         self._masks = np.concatenate([self._masks, masks])
         self._p = np.concatenate([self._p, np.asarray(answers[:, self._target], float)])
-        self._answers += list(answers)
+        self._answers += [row.copy() for row in answers]  # a view would keep all the others alive
         if len(self) == self._next_fit:
             if len(self) > CAP:
                 self._forget()
@@ -209,7 +212,7 @@ class GaussianProcess:
         corner = self._kernel(new, new) + np.diag(self._noise(p)) - side.T @ side
         corner = cholesky(corner, lower=True, check_finite=False)
         before = len(self._whitened)
-        factor = np.zeros((before + n, before + n), self._factor.dtype)
+        factor = np.zeros((before + n, before + n))
         factor[:before, :before], factor[before:, :before] = self._factor, side.T
         factor[before:, before:] = corner
         residual = self._values(np.array(self._answers[-n:])) - self._mean(new)
@@ -223,7 +226,7 @@ class GaussianProcess:
         """Keep the ends, half of the cap for the best of their size, half for the latest."""
         sizes = self._masks.sum(axis=1).astype(int)
         behind = best_by_size(self._masks.astype(bool), self._p)[sizes] - self._p
-        behind[:2] = -1
+        behind[[sizes.argmin(), sizes.argmax()]] = -1
         keep = np.zeros(len(self), bool)
         keep[np.argsort(behind, kind="stable")[: CAP // 2]] = True
         keep[np.flatnonzero(~keep)[-(CAP - CAP // 2) :]] = True
@@ -283,6 +286,26 @@ class GaussianProcess:
         return solve_triangular(
             self._factor, self._linear * self._known.spread, lower=True, check_finite=False
         )
+
+
+def _completed(answers: Probabilities, target: int) -> Probabilities:
+    """Answers (N, C) in which the other classes sum to 1 - p.
+
+    Those of independent sigmoids don't, nor those of an interface that names its first few classes.
+    Rows that sum to 1 stay as they are, since 1 - p loses digits near 1.
+    """
+    total = answers.sum(axis=1)
+    off = np.flatnonzero(abs(total - 1) > 1e-3)
+    if not len(off):
+        return answers
+    answers, n = answers.copy(), answers.shape[1]
+    p, others = answers[off, target], (total - answers[:, target])[off]
+    # Where no other class has anything, all have the same.
+    even = others < TINY
+    answers[off] *= np.where(even, 0, (1 - p) / np.maximum(others, TINY))[:, None]
+    answers[off[even]] = ((1 - p[even]) / (n - 1))[:, None]
+    answers[off, target] = p
+    return answers
 
 
 def _logit(p: Floats) -> Floats:

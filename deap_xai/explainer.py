@@ -45,8 +45,8 @@ T = TypeVar("T")
 PLAIN = Defaults(objectives=("probability",))
 """What a toolbox for the user's own loop has, where no algorithm was named."""
 
-ASKED = 4
-"""Model calls that a search mostly asks for at a time, of several that are to fill a batch."""
+ASKED = 2
+"""Model calls that a search asks for at a time at least, of several that are to fill a batch."""
 
 
 class Explainer:

@@ -70,7 +70,7 @@ def test_their_batches_are_shared(make_explainer, model):
     found = make_explainer(budget=60, batch_size=16).explain(pictures(6))
     assert max(model.batches) == 16
     assert model.images == sum(e.model_calls for e in found)
-    assert len(model.batches) < 60  # alone there were some 20 for each
+    assert len(model.batches) < 60  # alone there were some 30 for each
 
 
 def test_no_more_at_once_than_fill_a_batch(make_explainer, model):
@@ -81,7 +81,7 @@ def test_no_more_at_once_than_fill_a_batch(make_explainer, model):
         busy = [one for one in seen.values() if one.calls < 20]
         most.append(len(busy))
 
-    make_explainer(budget=20, batch_size=12).explain(pictures(9), progress=progress)
+    make_explainer(budget=20, batch_size=6).explain(pictures(9), progress=progress)
     assert len(seen) == 9
     assert max(most) <= 3
 
@@ -223,7 +223,7 @@ class Interrupted(CellModel):
 @pytest.mark.parametrize("times", [1, 10**6])
 def test_ctrl_c_amid_the_model(make_explainer, times):
     """Those under way give their best so far; those not begun have nothing."""
-    explainer = make_explainer(model=Interrupted(12, times), budget=300, batch_size=8)
+    explainer = make_explainer(model=Interrupted(12, times), budget=300, batch_size=4)
     with pytest.raises(SomeImagesFailed, match=r"2 of 4 .* number 3: interrupted before") as it:
         explainer.explain(pictures(4))
     assert isinstance(it.value.errors[3], KeyboardInterrupt)

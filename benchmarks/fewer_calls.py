@@ -273,7 +273,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             calls, quality = _mean(mine, "calls"), _mean(mine, "quality at end")
             axes.plot(calls, quality, "o", label=f"{method}, at its end")
         else:
-            axes.plot(AT, [_mean(mine, f"quality at {n}") for n in AT], marker=".", label=method)
+            means = {n: _mean(mine, f"quality at {n}") for n in AT}
+            known = {n: mean for n, mean in means.items() if mean != ""}
+            axes.plot(list(known), list(known.values()), marker=".", label=method)
     axes.set(xscale="log", xlabel="model calls", ylabel="front quality, mean")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,7 @@ __all__ = ["demo"]
               help="Who searches.")  # fmt: skip
 @click.option("--pictures", default=3, show_default=True, type=click.IntRange(1),
               help="Creatures for each network.")  # fmt: skip
-@click.option("--budget", default=300, show_default=True, type=click.IntRange(1), metavar="CALLS",
+@click.option("--budget", default=150, show_default=True, type=click.IntRange(1), metavar="CALLS",
               help="Model calls for each explanation.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chance.")
 @click.option("--out", default="deap-xai-demo.png", show_default=True, metavar="FILE",

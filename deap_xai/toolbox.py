@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -237,11 +236,5 @@ def _check_bits(individual: Any, lengths: set[int], name: str) -> None:
             f"{name} changed an individual's length to {len(individual)}; it must stay "
             f"{min(lengths)}, one bit a superpixel"
         )
-    # Bytes, as array.count compares Python objects and searches breed a lot.
-    if (
-        bytes(individual).translate(None, b"\0\1")
-        if isinstance(individual, array)
-        else (individual.count(0) + individual.count(1) != len(individual))
-    ):
-        other = next(bit for bit in individual if bit not in (0, 1))
-        raise OperatorError(f"{name} wrote {other!r}; only the bits 0 and 1 are allowed")
+    if others := set(individual) - {0, 1}:
+        raise OperatorError(f"{name} wrote {others.pop()!r}; only the bits 0 and 1 are allowed")

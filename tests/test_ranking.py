@@ -166,6 +166,17 @@ def test_later_questions_belong_to_orders_that_promise_more():
     assert [0, 1, 0] in found.tolist()
 
 
+def test_questions_follow_a_move_that_gains(monkeypatch):
+    """Also one that no suggestion holds."""
+    monkeypatch.setattr(Ranking, "settle", lambda self: None)
+    masks = (np.arange(8)[:, None] >> np.arange(3)) % 2 == 1
+    p = np.where(masks[:, 1], 0.8, 0.1 * masks.sum(axis=1))
+    ranking = Ranking(Archive(masks, p), Additive([0.0] * 3))
+    assert ranking.order.tolist() == [0, 1, 2]
+    ranking.questions(4, np.random.default_rng(0))
+    assert ranking.order[0] == 1
+
+
 @settings(deadline=None, max_examples=60)
 @given(SEEDS, st.floats(-1, 1))
 def test_the_gain_of_a_better_order(seed, trust):

@@ -13,12 +13,14 @@ machine's, that no more than two share a memory bus as ours do, and that the fil
 too: its own processor time per image, measured, bounds the rate.
 
 Command: python benchmarks/scaling_batch.py
-Output: results/scaling_batch.csv and a table.
+Output: results/scaling_batch.csv, a row a way, written as it goes: started again, the script goes
+on where it stopped; results/scaling_batch_projection.csv.
 Takes about 40 minutes on 2 cores, if nothing else runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +37,14 @@ from deap_xai.demo import creature
 from deap_xai.runs import Tally
 
 IMAGES, CORES = 50_000, (16, 128, 1024)
+KEY = ("way", "images", "model", "budget")
+FIGURES = (
+    "images an hour",
+    "first image, s",
+    "main, MB",
+    "with workers, MB",
+    "books, ms an image",
+)
 
 
 class Watch:
@@ -61,13 +71,14 @@ class Watch:
         total = self.times[-1][1]
         half, done = next((t, n) for t, n in self.times if n >= total / 2)
         books = (sum(self.me.cpu_times()[:2]) - self.cpu) / total
-        return {
-            "images an hour": (total - done) / (self.times[-1][0] - half) * 3600,
-            "first image, s": next(t for t, n in self.times if n),
-            "main, MB": self.main / 1e6,
-            "with workers, MB": self.all / 1e6,
-            "books, ms an image": float("nan") if one_process else books * 1000,
-        }
+        figures = (
+            (total - done) / (self.times[-1][0] - half) * 3600,
+            next(t for t, n in self.times if n),
+            self.main / 1e6,
+            self.all / 1e6,
+            float("nan") if one_process else books * 1000,
+        )
+        return dict(zip(FIGURES, (round(figure, 3) for figure in figures), strict=True))
 
 
 def main() -> None:
@@ -82,24 +93,33 @@ def main() -> None:
     if options.smoke:
         options.images = options.many = 4
         options.budget, options.ways = 20, ["1", "2"]
+        with tempfile.TemporaryDirectory() as folder:
+            options.out = Path(folder) / "smoke.csv"
+            _report(options)
+    else:
+        _report(options)
+
+
+def _report(options: argparse.Namespace) -> None:
     jobs = [(way, way, options.images, options.budget) for way in options.ways]
-    budget = min(options.budget, 30)  # memory doesn't depend on it
-    jobs += [("2, memory", "2", n, budget) for n in (min(100, options.many), options.many)]
-    rows = []
-    jobs = jobs[:2] if options.smoke else jobs
-    for name, way, number, calls in jobs:
-        # A process each, so that one's memory isn't taken for another's.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            facts = pool.submit(_measured, way, number, options.model, calls).result()
-        rows.append({"way": name, "images": number, **facts})
-    _common.print_table(rows)
-    projection = _projection(rows)
-    if projection:
-        print()
-        _common.print_table(projection)
     if not options.smoke:
-        facts = {"model": options.model, "budget": options.budget, "projection": projection}
-        _common.write_table(options.out, rows, **facts)
+        budget = min(options.budget, 30)  # memory doesn't depend on it
+        jobs += [("2, memory", "2", n, budget) for n in (min(100, options.many), options.many)]
+    file = _common.RowFile(options.out, (*KEY, *FIGURES))
+    for name, way, number, calls in jobs:
+        key = dict(zip(KEY, (name, number, options.model, calls), strict=True))
+        if not file.has(**key):
+            # A process each, so that one's memory isn't taken for another's.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                figures = pool.submit(_measured, way, number, options.model, calls).result()
+            file.add(key | figures)
+            print(file.rows[-1], flush=True)
+    _common.print_table(file.rows)
+    projection = _projection(file.rows)
+    if projection:
+        _common.print_table(projection)
+        path = options.out.with_stem(options.out.stem + "_projection")
+        _common.write_table(path, projection)
 
 
 def _measured(way: str, number: int, model: str, budget: int) -> dict[str, Any]:
@@ -114,23 +134,24 @@ def _measured(way: str, number: int, model: str, budget: int) -> dict[str, Any]:
         return watch.facts(one_process=way == "1")
 
 
-def _projection(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _projection(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
     found = {row["way"]: row for row in rows}
     if not {"1", "2"} <= found.keys():
         return []
-    one, two = found["1"], found["2"]
-    efficiency = two["images an hour"] / (2 * one["images an hour"])
-    books = 3.6e6 / two["books, ms an image"]
+    one, two = (float(found[way]["images an hour"]) for way in ("1", "2"))
+    efficiency = two / (2 * one)
+    books = 3.6e6 / float(found["2"]["books, ms an image"])
     projected = []
     for cores in CORES:
-        rate = min(cores * one["images an hour"] * min(efficiency, 1), books)
+        rate = min(cores * one * min(efficiency, 1), books)
+        hours = IMAGES / rate + float(found["2"]["first image, s"]) / 3600
         projected.append(
             {
                 "cores": cores,
-                "efficiency of 2": efficiency,
-                "images an hour": rate,
+                "efficiency of 2": round(efficiency, 3),
+                "images an hour": round(rate),
                 "limited by the books": rate == books,
-                f"hours for {IMAGES} images": IMAGES / rate + two["first image, s"] / 3600,
+                f"hours for {IMAGES} images": round(hours, 3),
             }
         )
     return projected

@@ -12,8 +12,8 @@ from deap_xai.surrogate import GaussianProcess, Ranking
 
 __all__ = ["attribution"]
 
-ROUNDS = 20
-"""Rounds of climbing; each tries up to fifty orders."""
+ROUNDS = 12
+"""Rounds of climbing; each tries all moves of some superpixels."""
 
 BLOCK = 64
 """Answers looked up at a time: those of all classes may be many."""

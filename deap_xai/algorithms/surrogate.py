@@ -127,12 +127,19 @@ class _Search:
 
     def next_masks(self, n: int) -> Masks:
         """The masks to ask about next, n at most."""
+        masks = self._for_ranking(n)
+        return np.concatenate([masks, self._for_front(n - len(masks))])
+
+    def _for_ranking(self, n: int) -> Masks:
         due = RANKING_SHARE * (self._asked - SETTLED)
-        if self._asked_for_ranking < due:
-            self._asked_for_ranking += n
-            masks = self._ranking.questions(n, self.toolbox.rng)
-            if len(masks):
-                return masks
+        if self._asked_for_ranking >= due:
+            return np.zeros((0, self._width), bool)
+        self._asked_for_ranking += n
+        return self._ranking.questions(n, self.toolbox.rng)
+
+    def _for_front(self, n: int) -> Masks:
+        if not n:
+            return np.zeros((0, self._width), bool)
         pool = self._unknown(self._bred())
         if not len(pool):
             pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5)

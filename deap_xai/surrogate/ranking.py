@@ -8,21 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, mask_keys
-from deap_xai.typing import Masks
+from deap_xai.typing import Mask, Masks
 
 __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.005
-"""What deletion counts beside insertion, which is the harder to win and more often nearly even."""
+TRADE = 0.06
+"""What deletion counts, as a share of what insertion lacks: where the first few superpixels are all
+but enough, orders differ little in insertion, and deletion must not cost what they differ."""
 
-HOPE, DOUBT = 0.5, 0.5
-"""Standard deviations of the logit by which a guess is taken for better than it is when asking,
-and for worse when concluding: what nobody looked at is worth a look, but no ground for a claim."""
+DOUBT, HOPES = 0.5, (0.5, 1.0, 2.0)
+"""Standard deviations of the logit by which a guess is taken for worse than it is when concluding,
+and for better when asking, more where less leads to no question: what nobody looked at is worth a
+look, but no ground for a claim."""
 
-MOVES, REACH = 48, 8
-"""Moves drawn in a round, of which those beyond the ends are left out, and their longest."""
+LOOKED_AT, STEPS = 360, 4
+"""Masks looked at to find a better order one move away; and moves to the order that is asked."""
 
 WIDTH = 10
 """Masks of each size, the best ones, through which a chain may pass."""
@@ -34,9 +36,9 @@ GAPS = (0.0, 0.05)
 class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
-    The value of an order is the sum of the probabilities with the first k kept, minus a
-    two-hundredth of those with the first k hidden, k = 1..S: insertion and deletion AUC up to
-    factors. Masks that were evaluated count as they came out, others as the model guesses, less
+    The value of an order is the sum of the probabilities with the first k kept, less those with
+    the first k hidden times ``trade``, k = 1..S: insertion and deletion AUC up to factors. Masks
+    that were evaluated count as they came out, others as the model guesses, less
     half a standard deviation: so a guess displaces what was evaluated only where it promises more
     even then.
 
@@ -51,42 +53,49 @@ class Ranking:
     ----------
     order
         Superpixels, the most important first: (S,).
+    trade
+        What deletion counts beside insertion, set whenever the archive is looked at: 0.06 times
+        what the order's mean probability with the first k kept lacks to 1.
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
         self._archive, self._model = archive, model
         self._best, self._seen = np.zeros(0, int), 0  # the best of each size, of so many masks
+        self._hoped: list[Order] = []  # those last asked about
         self.order: Order = np.arange(archive.masks.shape[1])
+        self.trade = TRADE
 
     def settle(self) -> None:
         """Take a better order, where the archive suggests one."""
-        orders = [self.order, *self._suggestions()]
+        self.trade = TRADE * (1 - float(self._belief(_chain(self.order), 0).mean()))
+        orders = [self.order, *self._hoped, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
     def climb(self, rng: np.random.Generator) -> None:
-        """Take the best of some orders one move away, where one is better even with doubt."""
-        for order, _ in self.better(rng, -DOUBT)[:1]:
-            self.order = order
+        """Take an order one move away, where one that is looked at is better even with doubt."""
+        self.order = self.better(self.order, rng, -DOUBT)
 
     def questions(self, n: int, rng: np.random.Generator) -> Masks:
         """Up to n masks not evaluated yet that decide the order: (n, S).
 
         A quarter of them has the first superpixels of the order hidden. The others have them kept;
-        where all these were evaluated, each belongs to an order that one move away promises more.
+        where all these were evaluated, they are those of an order some moves away that would be
+        better if guesses were as far above the model's as is hoped.
         """
         self.settle()
         self.climb(rng)
         kept = _chain(self.order)
         none = kept[:0]
-        found = self._doubtful(none, ~kept)[: n // 4]
-        found = np.concatenate([found, self._doubtful(kept, none)[: n - len(found)]])
-        for _, masks in self.better(rng, HOPE) if len(found) < n else ():
-            one = self._doubtful(masks, ~masks)[:1]
-            if len(one) and not (found == one).all(axis=1).any():
-                found = np.concatenate([found, one])
-            if len(found) == n:
-                break
-        return found
+        found: dict[bytes, Mask] = {}
+        _add(found, self._doubtful(none, ~kept), n // 4)
+        _add(found, self._doubtful(kept, none), n)
+        self._hoped = []
+        for hope in HOPES:
+            if len(found) < n:
+                self._hoped.append(self._far(rng, hope))
+                kept = _chain(self._hoped[-1])
+                _add(found, self._doubtful(kept, ~kept), n)
+        return np.array(list(found.values()), bool).reshape(-1, len(self.order))
 
     def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
         """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
@@ -97,32 +106,45 @@ class Ranking:
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
 
-    def better(self, rng: np.random.Generator, trust: float) -> list[tuple[Order, Masks]]:
-        """Orders one move away that would gain, the best first, each with the masks it brings.
+    def better(self, order: Order, rng: np.random.Generator, trust: float) -> Order:
+        """The best of some orders one move away; the order itself where none of them gains.
 
-        Guesses are taken with so many standard deviations of trust.
+        A move takes one superpixel to another place. Some superpixels are drawn, and all moves of
+        each are looked at. Guesses are taken with so many standard deviations of trust.
         """
-        now = self._worth(_chain(self.order), -DOUBT)
-        moves = [move for _ in range(MOVES) for move in self._moved(rng)]
-        if not moves:
-            return []
-        masks = [_chain(order)[low:high] for order, low, high in moves]
-        worth = self._worth(np.concatenate(masks), trust)
-        starts = np.cumsum([0, *map(len, masks)])[:-1]
-        before = np.array([now[low:high].sum() for _, low, high in moves])
-        gains = np.add.reduceat(worth, starts) - before
-        best = [i for i in np.argsort(-gains, kind="stable") if gains[i] > 1e-9]
-        return [(moves[i][0], masks[i]) for i in best]
+        chain, size = _chain(order), len(order)
+        now = self._worth(chain, trust)[:-1]
+        places = rng.permutation(size)[: max(1, LOOKED_AT // size)]
+        moved = np.concatenate([_moved(chain, order, start) for start in places])
+        changes = self._worth(moved, trust).reshape(len(places), -1) - now
+        best, most = order, 1e-9
+        for start, change in zip(places, changes, strict=True):
+            earlier, later = change[:start][::-1].cumsum()[::-1], change[start:].cumsum()
+            gains = np.concatenate([earlier, [0], later])
+            end = int(gains.argmax())
+            if gains[end] > most:
+                best, most = np.insert(np.delete(order, start), end, order[start]), gains[end]
+        return best
 
     def values(self, orders: list[Order]) -> NDArray[np.float64]:
         """The value of each order, higher is better."""
         chains = np.concatenate([_chain(order) for order in orders])
         return self._worth(chains, -DOUBT).reshape(len(orders), -1).sum(axis=1)
 
+    def _far(self, rng: np.random.Generator, hope: float) -> Order:
+        """An order some moves away, to which guesses taken with hope lead."""
+        order = self.order
+        for _ in range(STEPS):
+            better = self.better(order, rng, hope)
+            if better is order:
+                break
+            order = better
+        return order
+
     def _doubtful(self, kept: Masks, hidden: Masks) -> Masks:
         """Those not evaluated yet, first those whose worth may be furthest above the guess."""
         masks = np.concatenate([kept, hidden])
-        sign = np.repeat([1, -TRADE], [len(kept), len(hidden)])
+        sign = np.repeat([1, -self.trade], [len(kept), len(hidden)])
         new = self._archive.find_all(masks) < 0
         if not new.any():
             return masks[:0]
@@ -134,7 +156,7 @@ class Ranking:
     def _worth(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """What having a mask in an order's chain is worth: (N,)."""
         # Better is higher for kept parts, lower for hidden ones.
-        return self._belief(masks, trust) - TRADE * self._belief(~masks, -trust)
+        return self._belief(masks, trust) - self.trade * self._belief(~masks, -trust)
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
@@ -193,20 +215,6 @@ class Ranking:
             self._belief(ends[:1], 0), p[inner], self._belief(ends[1:], 0)
         ]
 
-    def _moved(self, rng: np.random.Generator) -> list[tuple[Order, int, int]]:
-        """The order with one superpixel moved, and which rows of its chain that changes.
-
-        A list of one; empty where the move would lead beyond the ends.
-        """
-        n = len(self.order)
-        start = int(rng.integers(n))
-        end = start + int(rng.integers(1, REACH + 1)) * (1 if rng.random() < 0.5 else -1)
-        if not 0 <= end < n:
-            return []
-        moved = self.order.tolist()
-        moved.insert(end, moved.pop(start))
-        return [(np.array(moved), min(start, end), max(start, end))]
-
 
 def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """How many masks of the chain with the largest sum of steps (N, N) keep each superpixel."""
@@ -228,6 +236,26 @@ def _chain(order: Order) -> Masks:
     rank[order] = np.arange(len(order))
     kept: Masks = rank < np.arange(1, len(order) + 1)[:, None]
     return kept
+
+
+def _moved(chain: Masks, order: Order, start: int) -> Masks:
+    """What the chain's rows become where the superpixel at a place goes elsewhere: (S - 1, S).
+
+    Row r < start, if it goes to r or before: the first r and itself. Row r >= start, if it goes to
+    r + 1 or behind: the first r + 2 without itself.
+    """
+    rows = np.arange(len(order) - 1)
+    masks = chain[np.where(rows < start, rows - 1, rows + 1)]
+    masks[:1] &= start == 0  # the first none, where row 0 is before the start
+    masks[:, order[start]] = rows < start
+    return masks
+
+
+def _add(found: dict[bytes, Mask], masks: Masks, most: int) -> None:
+    """Add masks that aren't there yet, until there are so many."""
+    for key, mask in zip(mask_keys(masks), masks, strict=True):
+        if len(found) < most:
+            found.setdefault(key, mask)
 
 
 def _sigmoid(logit: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

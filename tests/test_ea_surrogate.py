@@ -15,7 +15,7 @@ from deap_xai.archive import front, front_quality
 from deap_xai.explainer import Explainer
 from deap_xai.objectives import resolve_objectives
 from deap_xai.picking import smallest
-from deap_xai.surrogate import GaussianProcess
+from deap_xai.surrogate import GaussianProcess, Ranking
 from deap_xai.toolbox import make_toolbox
 
 
@@ -238,6 +238,23 @@ def test_generations_grow_up_to_the_batch():
     assert sizes[0] == 2  # the full and the empty mask
     assert sizes[1:-1] == [min(5, max(2, asked // 24)) for asked in before[1:-1]]
     assert set(sizes[1:-1]) == {2, 3, 4, 5}
+
+
+def test_the_front_fills_up_what_the_ranking_leaves(monkeypatch):
+    """The ranking runs dry once its order is settled; generations stay full all the same."""
+    questions = Ranking.questions
+    monkeypatch.setattr(Ranking, "questions", lambda self, n, rng: questions(self, n, rng)[:1])
+    evaluator = of_masks(additive(np.linspace(-4, 4, 30)), 30)
+    evaluator.budget.calls = 300
+    toolbox = make_toolbox(
+        evaluator, resolve_objectives(["probability", "size"]), defaults_of(eaSurrogate).operators
+    )
+    _, logbook = eaSurrogate(toolbox.population(n=5), toolbox)
+    sizes = np.array(logbook.select("nevals"))
+    late = sizes[np.cumsum(sizes) > 210][:-1]
+    assert len(late) > 9
+    assert min(late) >= 7  # the two may ask the same
+    assert np.mean(late) > 7.5
 
 
 @pytest.mark.parametrize("n_segments", [1, 2, 4])

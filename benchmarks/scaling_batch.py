@@ -13,8 +13,8 @@ machine's, that no more than two share a memory bus as ours do, and that the fil
 too: its own processor time per image, measured, bounds the rate.
 
 Command: python benchmarks/scaling_batch.py
-Output: results/scaling_batch.csv, a row a way, written as it goes: started again, the script goes
-on where it stopped; results/scaling_batch_projection.csv.
+Output: results/scaling_batch.csv, a row a way and two for the memory, written as it goes: started
+again, the script goes on where it stopped; results/scaling_batch_projection.csv.
 Takes about 40 minutes on 2 cores, if nothing else runs.
 """
 
@@ -90,13 +90,11 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=400)
     parser.add_argument("--ways", nargs="+", default=["1", "2", "dask", "ray"])
     options = parser.parse_args()
-    if options.smoke:
-        options.images = options.many = 4
-        options.budget, options.ways = 20, ["1", "2"]
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        if options.smoke:
+            options.images = options.many = 4
+            options.budget, options.ways = 20, ["1", "2"]
             options.out = Path(folder) / "smoke.csv"
-            _report(options)
-    else:
         _report(options)
 
 
@@ -115,11 +113,14 @@ def _report(options: argparse.Namespace) -> None:
             file.add(key | figures)
             print(file.rows[-1], flush=True)
     _common.print_table(file.rows)
-    projection = _projection(file.rows)
+    settings = dict(zip(KEY[1:], (options.images, options.model, options.budget), strict=True))
+    rows = [row for row in file.rows if all(row[k] == str(v) for k, v in settings.items())]
+    projection = _projection(rows)
     if projection:
+        print()
         _common.print_table(projection)
         path = options.out.with_stem(options.out.stem + "_projection")
-        _common.write_table(path, projection)
+        _common.write_table(path, projection, **settings)
 
 
 def _measured(way: str, number: int, model: str, budget: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deap_xai.archive import Archive
 from deap_xai.surrogate import Ranking
-from deap_xai.surrogate.ranking import DOUBT, TRADE
+from deap_xai.surrogate.ranking import DOUBT, HOPES, TRADE
 
 SEEDS = st.integers(0, 2**32)
 
@@ -167,16 +167,49 @@ def test_the_first_questions_decide_its_own_order():
     assert found - kept < {tuple(1 - bit for bit in mask) for mask in kept}
 
 
-def test_later_questions_belong_to_orders_that_promise_more():
-    """All masks of 0, 1, 2 are known; 1, 0, 2 may be better, and not enough to conclude so."""
-    own = np.tri(3, dtype=bool)
-    masks = np.concatenate([own, ~own])
-    archive = Archive(masks, np.array([0.1, 0.6, 0.7, 0.5, 0.2, 0.1]))
-    ranking = Ranking(archive, Additive([-9.0, -1.35, -9.0]))
+def settled(model, *p):
+    """A ranking that took 0, 1, 2, …, and its archive: these masks and those with them hidden."""
+    own = np.tri(len(p), dtype=bool)
+    archive = Archive(np.concatenate([own, ~own]), np.array([*p, *[0.0] * len(p)]))
+    ranking = Ranking(archive, model)
     ranking.settle()
-    assert ranking.order.tolist() == [0, 1, 2]
-    found = ranking.questions(4, np.random.default_rng(0))
-    assert [0, 1, 0] in found.tolist()
+    assert ranking.order.tolist() == list(range(len(p)))
+    return ranking, archive
+
+
+@pytest.mark.parametrize(("weight", "least"), [(-1.3, 0.5), (-1.45, 1.0), (-1.7, 2.0)])
+def test_later_questions_are_those_that_some_hope_leads_to(weight, least):
+    """The guess for 1 alone is too low, by so many deviations."""
+    ranking, _ = settled(Additive([-9.0, weight, -9.0]), 0.1, 0.6, 0.7)
+    for hope in (0.0, *HOPES):
+        better = ranking.better(ranking.order, np.random.default_rng(0), hope)
+        assert better.tolist() == ([1, 0, 2] if hope >= least else [0, 1, 2])
+    found = ranking.questions(4, np.random.default_rng(0)).astype(int).tolist()
+    assert found == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_without_hope_nothing_is_asked():
+    ranking, _ = settled(Additive([-9.0, -3.0, -9.0]), 0.1, 0.6, 0.7)
+    assert len(ranking.questions(4, np.random.default_rng(0))) == 0
+
+
+def test_questions_reach_beyond_one_move():
+    """The mask of 1 and 3 belongs to no order that is one move from 0, 1, 2, 3."""
+    ranking, _ = settled(Additive([-0.3, 0.3, -0.1, 0.3]), 0.32, 0.32, 0.32, 0.5)
+    found = ranking.questions(8, np.random.default_rng(0)).astype(int).tolist()
+    assert [0, 1, 0, 1] in found
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_was_asked_about_is_taken_if_it_was_right(monkeypatch, right):
+    """Though nothing else suggests it."""
+    ranking, archive = settled(Additive([-0.3, 0.3, -0.1, 0.3]), 0.32, 0.32, 0.32, 0.5)
+    monkeypatch.setattr(Ranking, "_suggestions", lambda self: [])
+    masks = ranking.questions(8, np.random.default_rng(0))
+    p = np.where(masks[:, [1, 3]].any(axis=1), 0.4, 0.0) if right else np.full(len(masks), 0.2)
+    archive.add(masks, p.astype(np.float32))
+    ranking.settle()
+    assert (ranking.order[0] in (1, 3)) == right
 
 
 def test_questions_follow_a_move_that_gains(monkeypatch):
@@ -235,6 +268,16 @@ def test_attribution_deals_the_weights_out_in_order(seed):
         for order in (weights, ranking.order)
     )
     assert end >= start - 1e-6
+
+
+def test_attribution_counts_deletion_by_its_own_order():
+    """Not by what a numbering from the least to the most important lacks."""
+    masks = np.tri(5, dtype=bool)[:, ::-1]
+    archive = Archive(masks, np.linspace(0.8, 1.0, 5))
+    ranking = Ranking(archive, Additive(np.arange(5.0)))
+    ranking.attribution(np.random.default_rng(0), 0)
+    assert ranking.order.tolist() == [4, 3, 2, 1, 0]
+    assert ranking.trade == pytest.approx(0.1 * TRADE)
 
 
 def test_the_front_suggests_an_order():

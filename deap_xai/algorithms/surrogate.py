@@ -128,26 +128,27 @@ class _Search:
     def next_masks(self, n: int) -> Masks:
         """The masks to ask about next, n at most."""
         masks = self._for_ranking(n)
-        return np.concatenate([masks, self._for_front(n - len(masks))])
+        if len(masks) == n:
+            return masks
+        return np.concatenate([masks, self._for_front(n - len(masks), masks)])
 
     def _for_ranking(self, n: int) -> Masks:
         due = RANKING_SHARE * (self._asked - SETTLED)
         if self._asked_for_ranking >= due:
             return np.zeros((0, self._width), bool)
+        # What it leaves counts as well, so that a settled order isn't thought about each time.
         self._asked_for_ranking += n
         return self._ranking.questions(n, self.toolbox.rng)
 
-    def _for_front(self, n: int) -> Masks:
-        if not n:
-            return np.zeros((0, self._width), bool)
-        pool = self._unknown(self._bred())
+    def _for_front(self, n: int, taken: Masks) -> Masks:
+        pool = self._unknown(self._bred(), taken)
         if not len(pool):
-            pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5)
+            pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5, taken)
         if not len(pool):
             return pool
         parents = self._acquired(pool, PARENTS)
         children = self._offspring([self._make(row) for row in parents.astype(int).tolist()])
-        return self._acquired(self._unknown(np.concatenate([parents, children])), n)
+        return self._acquired(self._unknown(np.concatenate([parents, children]), taken), n)
 
     def _acquired(self, pool: Masks, n: int) -> Masks:
         """The n of the pool that promise most."""
@@ -195,8 +196,10 @@ class _Search:
             (child,) = self.toolbox.mutate(child)
         return child
 
-    def _unknown(self, masks: Masks) -> Masks:
-        """Those not evaluated yet, each once."""
+    def _unknown(self, masks: Masks, taken: Masks) -> Masks:
+        """Those neither evaluated yet nor taken, each once."""
         new = masks[self.archive.find_all(masks) < 0]
         unique = dict(zip(mask_keys(new), new, strict=True))
+        for key in mask_keys(taken):
+            unique.pop(key, None)
         return np.array(list(unique.values()), bool).reshape(-1, self._width)

@@ -15,16 +15,17 @@ __all__ = ["Ranking"]
 Order = NDArray[np.intp]
 
 TRADE = 0.06
-"""What deletion counts, as a share of what insertion lacks: where the first few superpixels are all
-but enough, orders differ little in insertion, and deletion must not cost what they differ."""
+"""Deletion's weight per unit by which mean insertion falls short of 1: where a few superpixels
+nearly suffice, orders differ little in insertion, and a fixed weight would outvote that."""
 
 DOUBT, HOPES = 0.5, (0.5, 1.0, 2.0)
 """Standard deviations of the logit by which a guess is taken for worse than it is when concluding,
-and for better when asking, more where less leads to no question: what nobody looked at is worth a
-look, but no ground for a claim."""
+and for better when asking, more where less leads to too few questions: what nobody looked at is
+worth a look, but no ground for a claim."""
 
 LOOKED_AT, STEPS = 360, 4
-"""Masks looked at to find a better order one move away; and moves to the order that is asked."""
+"""Masks, about, that :meth:`Ranking.better` looks at, but those of one superpixel at least; and
+steps to the order that is asked about."""
 
 WIDTH = 10
 """Masks of each size, the best ones, through which a chain may pass."""
@@ -36,10 +37,10 @@ GAPS = (0.0, 0.05)
 class Ranking:
     """An order under which revealing raises the probability early and hiding lowers it early.
 
-    The value of an order is the sum of the probabilities with the first k kept, less those with
-    the first k hidden times ``trade``, k = 1..S: insertion and deletion AUC up to factors. Masks
-    that were evaluated count as they came out, others as the model guesses, less
-    half a standard deviation: so a guess displaces what was evaluated only where it promises more
+    The value of an order is the sum of the probabilities with the first k kept, less ``trade``
+    times those with the first k hidden, k = 1..S: insertion and deletion AUC up to factors. Masks
+    that were evaluated count as they came out. Others count as the model guesses, half a standard
+    deviation for the worse: so a guess displaces what was evaluated only where it promises more
     even then.
 
     Parameters
@@ -54,8 +55,8 @@ class Ranking:
     order
         Superpixels, the most important first: (S,).
     trade
-        What deletion counts beside insertion, set whenever the archive is looked at: 0.06 times
-        what the order's mean probability with the first k kept lacks to 1.
+        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.06 times 1
+        less the mean probability with the first k kept, in the order that it had, by plain guesses.
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
@@ -78,9 +79,9 @@ class Ranking:
     def questions(self, n: int, rng: np.random.Generator) -> Masks:
         """Up to n masks not evaluated yet that decide the order: (n, S).
 
-        A quarter of them has the first superpixels of the order hidden. The others have them kept;
-        where all these were evaluated, they are those of an order some moves away that would be
-        better if guesses were as far above the model's as is hoped.
+        First those of the order itself: up to a quarter with its first superpixels hidden, then
+        those with them kept. What is still missing comes from orders some moves away that are
+        better if guesses err by half a standard deviation, by one, by two.
         """
         self.settle()
         self.climb(rng)
@@ -99,7 +100,8 @@ class Ranking:
 
     def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
         """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
-        self.settle()
+        for _ in range(2):  # the first weighs deletion by a mere numbering
+            self.settle()
         for _ in range(rounds):
             self.climb(rng)
         values = np.empty(len(self.order))
@@ -113,7 +115,7 @@ class Ranking:
         each are looked at. Guesses are taken with so many standard deviations of trust.
         """
         chain, size = _chain(order), len(order)
-        now = self._worth(chain, trust)[:-1]
+        now = self._worth(chain[:-1], trust)
         places = rng.permutation(size)[: max(1, LOOKED_AT // size)]
         moved = np.concatenate([_moved(chain, order, start) for start in places])
         changes = self._worth(moved, trust).reshape(len(places), -1) - now
@@ -244,9 +246,8 @@ def _moved(chain: Masks, order: Order, start: int) -> Masks:
     Row r < start, if it goes to r or before: the first r and itself. Row r >= start, if it goes to
     r + 1 or behind: the first r + 2 without itself.
     """
-    rows = np.arange(len(order) - 1)
-    masks = chain[np.where(rows < start, rows - 1, rows + 1)]
-    masks[:1] &= start == 0  # the first none, where row 0 is before the start
+    rows, first = np.arange(len(order) - 1), np.pad(chain, ((1, 0), (0, 0)))
+    masks: Masks = first[np.where(rows < start, rows, rows + 2)]
     masks[:, order[start]] = rows < start
     return masks
 

@@ -101,7 +101,7 @@ def main() -> None:
 def _report(options: argparse.Namespace) -> None:
     jobs = [(way, way, options.images, options.budget) for way in options.ways]
     if not options.smoke:
-        budget = min(options.budget, 30)  # memory doesn't depend on it
+        budget = min(options.budget, 10)  # memory doesn't depend on it
         jobs += [("2, memory", "2", n, budget) for n in (min(100, options.many), options.many)]
     file = _common.RowFile(options.out, (*KEY, *FIGURES))
     for name, way, number, calls in jobs:

@@ -156,7 +156,9 @@ class RowFile:
                 sys.exit(f"{path} has other columns than this script writes; give another --out")
         if not path.is_file() or not path.stat().st_size:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"# {machine()}\n{','.join(self.columns)}\n")
+            with path.open("w", newline="") as file:
+                file.write(f"# {machine()}\n")
+                csv.writer(file, lineterminator="\n").writerow(self.columns)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row, at once on disk."""

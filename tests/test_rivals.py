@@ -140,16 +140,16 @@ def test_rex_is_answered_within_its_calls(make_evaluator, image):
 
 def test_a_row_file_goes_on_where_it_was(tmp_path):
     path = tmp_path / "folder" / "rows.csv"
-    _common.RowFile(path, ["a", "b"]).add({"a": 1, "b": "x, y"})
+    _common.RowFile(path, ["a", "b, s"]).add({"a": 1, "b, s": "x, y"})
     with path.open("a") as file:
         file.write("2,cut o")  # as when the power went
-    again = _common.RowFile(path, ["a", "b"])
+    again = _common.RowFile(path, ["a", "b, s"])
     assert again.has(a=1)
     assert not again.has(a=2)
-    again.add({"a": 2, "b": 0.5})
+    again.add({"a": 2, "b, s": 0.5})
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ")
-    rows = [{"a": "1", "b": "x, y"}, {"a": "2", "b": "0.5"}]
+    rows = [{"a": "1", "b, s": "x, y"}, {"a": "2", "b, s": "0.5"}]
     assert list(csv.DictReader(lines[1:])) == again.rows == rows
     with pytest.raises(SystemExit, match="has other columns than this script writes"):
         _common.RowFile(path, ["a", "c"])

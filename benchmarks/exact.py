@@ -24,7 +24,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from deap_xai import Explainer
-from deap_xai.backends import Backend
+from deap_xai.backends import Backend, load_backend
 from deap_xai.certificates import all_masks
 from deap_xai.demo import creature
 from deap_xai.demo.show import FIRST_SEED
@@ -119,8 +119,10 @@ def _row(model: str, what: Any, segments: str, algorithms: list[str], seeds: int
 
     torch.set_num_threads(1)  # one process a core
     image = what if isinstance(what, Path) else creature(what, watermark="random").image
-    backend = _common.backend(model) if isinstance(what, Path) else model
-    evaluator = Explainer(backend, segments=segments, device="cpu").evaluator(image)
+    backend = (
+        _common.backend(model) if isinstance(what, Path) else load_backend(model, device="cpu")
+    )
+    evaluator = Explainer(backend, segments=segments).evaluator(image)
     masks = all_masks(evaluator.n_segments)
     answers = evaluator.answers(masks)
     p = answers[:, evaluator.target]

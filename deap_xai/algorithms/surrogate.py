@@ -188,7 +188,7 @@ class _Search:
 
     def _child(self, parents: list[Any]) -> Any:
         clone = self.toolbox.clone
-        one, two, way = self.toolbox.rng.random(3)
+        one, two, way = self.toolbox.rng.random(3).tolist()
         child = clone(parents[int(one * len(parents))])
         if way < self._cxpb:
             child, _ = self.toolbox.mate(child, clone(parents[int(two * len(parents))]))

@@ -90,14 +90,16 @@ def mutStep(
     >>> mutStep([0, 0, 1, 0, 0], line, np.random.default_rng(1))
     ([0, 1, 0, 0, 0],)
     """
-    kind, more = rng.random(2)
+    kind, more = rng.random(2).tolist()
     for _ in range(2 if more < again else 1):
         bits = np.array(individual, bool)
-        drop = _drawn(bits, rng) if kind < 2 / 3 else None
-        if kind > 1 / 3 and not bits.all():
-            beside = neighbours[bits].any(axis=0) & ~bits
-            some = beside if rng.random() < BESIDE and beside.any() else ~bits
-            individual[_drawn(some, rng)] = 1
+        kept = bits.nonzero()[0]
+        drop = _drawn(kept, rng) if kind < 2 / 3 and len(kept) else None
+        if kind > 1 / 3 and len(kept) < len(bits):
+            beside = kept[:0]
+            if rng.random() < BESIDE:
+                beside = (np.logical_or.reduce(neighbours[kept]) & ~bits).nonzero()[0]
+            individual[_drawn(beside if len(beside) else (~bits).nonzero()[0], rng)] = 1
         if drop is not None:
             individual[drop] = 0
     return (individual,)
@@ -131,8 +133,7 @@ def mutSparsify(individual: Any, rng: np.random.Generator, *, indpb: float = 0.2
     return (individual,)
 
 
-def _drawn(eligible: NDArray[np.bool_], rng: np.random.Generator) -> int | None:
-    """An index where (S,) is true, drawn evenly; None where there is none."""
-    indices = eligible.nonzero()[0]
+def _drawn(indices: NDArray[np.intp], rng: np.random.Generator) -> int:
+    """One of them, drawn evenly."""
     # Less even than rng.integers by one part in 2^53, and several times as fast.
-    return int(indices[int(rng.random() * len(indices))]) if len(indices) else None
+    return int(indices[int(rng.random() * len(indices))])

@@ -30,7 +30,7 @@ from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives
 from deap_xai.operators import operators as operator_registry
-from deap_xai.picking import picks
+from deap_xai.picking import picks, unmet
 from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
@@ -346,7 +346,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = _known(own, True), _known(own, False)
-        notes += cautions(full, empty, picked.mask)
+        notes += cautions(full, empty, picked.mask) + unmet(self._pick, picked)
         return Explanation(
             mask=picked.mask,
             segments=evaluator.segments,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 
 from deap_xai.archive import FrontPoint
 from deap_xai.registry import registry
 
-__all__ = ["best", "knee", "picks", "smallest", "within"]
+__all__ = ["best", "knee", "picks", "smallest", "unmet", "within"]
 
 picks = registry("pick")
 """Functions of the front, small to large, and the full view's probability to one point."""
@@ -49,3 +50,32 @@ def smallest(points: Sequence[FrontPoint], full: float, /, *, p: float = 0.9) ->
 def within(points: Sequence[FrontPoint], full: float, /, *, k: int = 5) -> FrontPoint:
     """The best with ``k`` superpixels at most; the smallest where all have more."""
     return next((point for point in reversed(points) if point.size <= k), points[0])
+
+
+def unmet(pick: Callable[..., FrontPoint], point: FrontPoint) -> list[str]:
+    """What a reader should know where :func:`smallest` or :func:`within` asked for too much.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unmet(smallest, FrontPoint(np.array([True]), 0.95))
+    []
+    >>> unmet(smallest, FrontPoint(np.array([True]), 0.85))[0].partition(";")[0]
+    'no mask with probability 0.9 was found'
+    """
+    function = getattr(pick, "func", pick)
+    if function is smallest and point.probability < (p := _asked(pick, "p")):
+        return [
+            f"no mask with probability {p:g} was found; this is the most probable, "
+            f"{point.probability:.3f}: raise the budget or ask for less"
+        ]
+    if function is within and point.size > (k := _asked(pick, "k")):
+        return [
+            f"no mask with {k:g} superpixels at most was found; this is the smallest, "
+            f"{point.size}: raise the budget"
+        ]
+    return []
+
+
+def _asked(pick: Callable[..., FrontPoint], parameter: str) -> float:
+    return float(inspect.signature(pick).parameters[parameter].default)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from deap_xai.archive import Archive, FrontPoint, front
 from deap_xai.errors import SettingError
-from deap_xai.picking import best, knee, picks, smallest, within
+from deap_xai.picking import best, knee, picks, smallest, unmet, within
 
 
 def points(*pairs):
@@ -32,6 +35,25 @@ def test_smallest_reaches_the_threshold_with_the_fewest(p, size):
 def test_within_takes_the_best_that_fits(k, size):
     assert within(FRONT, 0.5, k=k).size == size
     assert within(FRONT[1:], 0.5, k=1).size == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("smallest", None),
+        ("smallest:p=0.95", "no mask with probability 0.95 was found; .* 0.900: raise the budget"),
+        ("within:k=1", None),
+        ("within:k=0", "no mask with 0 superpixels at most was found; .* 1: raise the budget"),
+        ("best", None),
+        (functools.partial(smallest, p=0.8), None),
+        (lambda points, full: points[0], None),
+    ],
+)
+def test_what_a_pick_did_not_get_is_said(spec, says):
+    pick = picks.resolve(spec)
+    notes = unmet(pick, pick(FRONT, 0.5))
+    assert len(notes) == (says is not None)
+    assert says is None or re.match(says, notes[0])
 
 
 @pytest.mark.parametrize(("full", "size"), [(0.0, 3), (0.75, 3), (0.85, 8), (0.95, 8)])

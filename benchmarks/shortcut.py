@@ -6,7 +6,7 @@ And on creatures without any badge?
 
 Command: python benchmarks/shortcut.py
 Output: results/shortcut.csv, one row a network, and a table.
-Takes about 10 minutes on 2 cores.
+Takes about 15 minutes on 2 cores.
 """
 
 from __future__ import annotations

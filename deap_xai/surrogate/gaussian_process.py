@@ -30,6 +30,10 @@ LEAST = 0.1
 RIVALS = 30
 """Other classes whose probabilities are learnt one by one; the rest of them as their sum."""
 
+FEW, MANY = 8, 30
+"""Superpixels up to which the noise is least, and from which on it is whole: the fewer there are,
+the less is left that the kernel can't know."""
+
 TINY = 1e-8
 """Probabilities below are taken for this one: their logarithms would say more than the model."""
 
@@ -58,8 +62,9 @@ class GaussianProcess:
     The first part is a Bayesian linear model with correlated weights; the second, a rational
     function of the angle between masks, is whatever isn't additive. The mean runs from the empty
     to the full view's value with the share kept, the middle counting more. Observations with a
-    low probability count less: their noise is noise · (1 + doubt·(1-p)²). Rasmussen and Williams,
-    "Gaussian Processes for Machine Learning", 2006, chapter 2.
+    low probability count less: their noise is noise · few · (1 + doubt·(1-p)²), where
+    few = (min(max(S, 8), 30) / 30)². Rasmussen and Williams, "Gaussian Processes for Machine
+    Learning", 2006, chapter 2.
 
     What is learnt is not the target's logit itself but what it is made of, log p_c less their mean,
     for the target, for the thirty other classes that came nearest, and for the sum of the rest;
@@ -108,7 +113,7 @@ class GaussianProcess:
         self._share, self._target = known.central(CENTRE), evaluator.target
         self._prior = linear
         self._curve, self._angle = curve, angle
-        self._noise_level, self._doubt = noise, doubt
+        self._noise_level, self._doubt = noise * (np.clip(n, FEW, MANY) / MANY) ** 2, doubt
         self._masks, self._p = np.zeros((0, n), np.float32), np.zeros(0)
         self._answers = list[Probabilities]()
         self._next_fit = FIRST

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 MAIN = os.environ.get("MAIN_PROCESS")
+LEAK = int(os.environ.get("LEAK", 0))  # bytes a batch, and never given back
+leaked = []
 
 def classify(images):
     top = images[0, 0, 0].tolist()  # a marked picture's, wherever this superpixel is kept
@@ -46,6 +49,7 @@ def classify(images):
             once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(os.environ.get("SLOW", 0)))
+    leaked.append(np.ones(LEAK, np.uint8))
     p = images.reshape(len(images), -1).mean(axis=1) / 255
     return np.stack([p, 1 - p], axis=1)
 '''
@@ -101,6 +105,18 @@ def test_two_processes_find_what_one_finds(creatures, alone, tmp_path):
     tally = dx.batch(creatures, out=tmp_path / "run", workers=2, **DEMO)
     assert (tally.explained, tally.failed) == (6, 1)
     assert table(tmp_path / "run").equals(alone)
+
+
+def test_a_worker_that_is_replaced_for_its_memory_is_no_news(cells, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEAK", str(40_000_000))
+    monkeypatch.setenv("SLOW", "0.1")  # joblib looks at the memory once a second
+    for picture in sorted(cells.glob("*.png"))[6:]:
+        picture.unlink()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tally = dx.batch(cells, "killers:classify", tmp_path / "run", workers=2, **CELLS)
+    assert (tally.explained, tally.failed) == (6, 0)
+    assert [str(one.message) for one in told if "worker" in str(one.message)] == []
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # theirs

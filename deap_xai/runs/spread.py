@@ -130,7 +130,10 @@ def _processes(workers: int) -> Iterator[Spread]:
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
     try:
-        yield spread
+        with warnings.catch_warnings():
+            # A worker whose memory grew by 300 MB makes room for a new one: no image is lost.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+            yield spread
     finally:
         end()  # joblib would keep them for minutes, with a model in memory each
 

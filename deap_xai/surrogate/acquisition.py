@@ -107,14 +107,16 @@ def acqExpectedGain(
     drawn = worth(_draw(mean, covariance, draws, rng)).astype(np.float32)
     fits = (np.arange(len(best)) >= sizes[top][:, None]).astype(np.float32)
     reached = np.repeat(worth(best)[None].astype(np.float32), draws, axis=0)
-    score, picked = single[top], list[int]()
-    for _ in range(min(n, len(top))):
+    values, beyond = drawn.T[:, :, None].copy(), np.empty((draws, *fits.shape), np.float32)
+    picked = [0][: min(n, len(top))]
+    while len(picked) < min(n, len(top)):
+        np.maximum(reached, np.outer(drawn[picked[-1]], fits[picked[-1]]), out=reached)
+        np.subtract(values, reached[:, None], out=beyond)
+        np.maximum(beyond, 0, out=beyond)
+        # Where no draw gains, the candidate's own expectation still ranks it.
+        score = np.einsum("ck,ck->c", beyond.sum(axis=0), fits) + 1e-9 * single[top]
         score[picked] = -1
         picked.append(int(score.argmax()))
-        np.maximum(reached, np.outer(drawn[picked[-1]], fits[picked[-1]]), out=reached)
-        beyond = np.maximum(drawn[:, :, None] - reached, 0).sum(axis=1)
-        # Where no draw gains, the candidate's own expectation still ranks it.
-        score = np.einsum("ck,ck->c", beyond, fits) + 1e-9 * single[top]
     return top[picked]
 
 

@@ -113,9 +113,9 @@ def test_picks(make_explainer, image):
     assert small.size == 1
     best = make_explainer(budget=200, pick="best").explain(image)
     assert best.probability == best.front[-1].probability
-    unmet = make_explainer(budget=200, pick="smallest:p=1.0").explain(image)
-    assert unmet.probability < 1
-    assert any("no mask with probability 1 was found" in note for note in unmet.warnings)
+    beyond = make_explainer(budget=200, pick="smallest:p=1.0").explain(image)
+    assert beyond.probability < 1
+    assert any("no mask with probability 1 was found" in note for note in beyond.warnings)
 
 
 def test_settings_tell_everything(make_explainer, image):

@@ -108,8 +108,9 @@ def acqExpectedGain(
     fits = (np.arange(len(best)) >= sizes[top][:, None]).astype(np.float32)
     reached = np.repeat(worth(best)[None].astype(np.float32), draws, axis=0)
     values, beyond = drawn.T[:, :, None].copy(), np.empty((draws, *fits.shape), np.float32)
-    picked = [0][: min(n, len(top))]
-    while len(picked) < min(n, len(top)):
+    wanted = min(n, len(top))
+    picked = [0][:wanted]  # the shortlist is in order, so its first is the first picked
+    while len(picked) < wanted:
         np.maximum(reached, np.outer(drawn[picked[-1]], fits[picked[-1]]), out=reached)
         np.subtract(values, reached[:, None], out=beyond)
         np.maximum(beyond, 0, out=beyond)

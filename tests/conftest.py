@@ -96,3 +96,10 @@ def random_masks(n: int, seed: int = 0) -> np.ndarray:
     """Distinct masks of the cells."""
     rows = np.random.default_rng(seed).permutation(2 ** (SIDE**2))[:n]
     return (rows[:, None] >> np.arange(SIDE**2)) % 2 == 1
+
+
+def openvino_has_bf16() -> bool:
+    """Whether OpenVINO runs anything in bf16 on this processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -29,7 +29,7 @@ def read_graph(path: Path, precision: str) -> Graph:
     MissingExtraError
         If OpenVINO isn't installed.
     BackendError
-        If the file can't be read or doesn't take RGB pictures.
+        If the file can't be read or doesn't take RGB pictures, or is run in another precision.
     """
     openvino = _openvino()
     try:
@@ -50,7 +50,7 @@ def convert_graph(backend: TorchBackend, height: int, width: int, precision: str
     MissingExtraError
         If OpenVINO isn't installed.
     BackendError
-        If OpenVINO can't convert the module.
+        If OpenVINO can't convert the module, or runs it in another precision.
     """
     openvino = _openvino()
     import torch
@@ -95,6 +95,12 @@ def _graph(model: Any, precision: str, what: str) -> Graph:
             },
         )
     )
+    ran_in = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if ran_in != _HINTS[precision]:  # a processor without bf16 takes it for a mere hint
+        raise BackendError(
+            f"OpenVINO runs {what} in {ran_in} on this processor, not in {precision}; use "
+            "precision fp32"
+        )
     request = compiled.create_infer_request()
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:

@@ -108,9 +108,9 @@ def check(evaluator: Evaluator, mask: Mask, fill: Any, rng: np.random.Generator)
         if not isinstance(fill, str) or name != fill:
             fills[name] = float(_ask(evaluator.under(name), mask[None])[0])
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
-    random = _ask(evaluator, shuffled)
-    dropped = np.full(len(mask), np.nan)
-    dropped[mask] = _ask(evaluator, without_each(mask))
+    answers = _ask(evaluator, np.concatenate([shuffled, without_each(mask)]))
+    random, dropped = answers[:N_RANDOM], np.full(len(mask), np.nan)
+    dropped[mask] = answers[N_RANDOM:]
     return Checks(float(rest), fills, random[~np.isnan(random)], dropped)
 
 

@@ -97,6 +97,11 @@ NOTHING = np.zeros(13)
 
 
 def ask(model, masks, n, best=NOTHING, full=1.0, seed=0, **more):
+    """The n that are picked, without what follows."""
+    return ordered(model, masks, n, best, full, seed, **more)[:n]
+
+
+def ordered(model, masks, n, best=NOTHING, full=1.0, seed=0, **more):
     return acqExpectedGain(
         masks, model, best, full, n, np.random.default_rng(seed), **more
     ).tolist()
@@ -157,6 +162,14 @@ def test_distinct_and_seeded(seed, n, shortlist, pool):
     assert ask(model, masks, n, best, shortlist=shortlist, seed=seed) == found
     if found:
         assert found == ask(model, masks, 40, best, shortlist=shortlist, seed=seed)[: len(found)]
+
+
+def test_the_rest_of_the_shortlist_follows_by_its_own_expectation():
+    model = Known([1.0, 1.0, 0.7, 0.9, -5.0], np.diag([4.0] * 4 + [0.01]))
+    model.covariance[0, 1] = model.covariance[1, 0] = 4.0
+    assert ordered(model, numbered(5), 1, shortlist=4) == [0, 1, 3, 2]
+    assert ordered(model, numbered(5), 2, shortlist=4) in ([0, 3, 1, 2], [0, 2, 1, 3])
+    assert sorted(ordered(model, numbered(5), 9)) == [0, 1, 2, 3, 4]
 
 
 def test_where_no_draw_gains_the_expectation_still_ranks():

@@ -137,7 +137,7 @@ def test_the_registered_mate_and_mutate_are_used(make):
 
     toolbox.register("mate", mate)
     toolbox.register("mutate", mutate)
-    eaSurrogate(toolbox.population(n=4), toolbox, ngen=10, pool=75, cxpb=0.25)
+    eaSurrogate(toolbox.population(n=4), toolbox, ngen=10, pool=150, cxpb=0.25)
     assert counts["mate"] + counts["mutate"] == 10 * 50
     assert counts["mate"] == pytest.approx(125, abs=40)
     for cxpb, idle in ((0.0, "mate"), (1.0, "mutate")):
@@ -155,15 +155,16 @@ def test_ones_own_surrogate_and_acquire(make):
             Timid.learnt += len(masks)
             super().update(masks, answers)
 
-    asked = []
+    asked, pools = [], []
 
     def acquire(masks, model, best, full, n, rng):
         assert isinstance(model, Timid)
         sizes, p = archive.masks.sum(axis=1), archive.probabilities
         assert best.tolist() == [p[sizes <= k].max() for k in range(17)]
         assert full == pytest.approx(0.59)
-        picked = rng.permutation(len(masks))[:n]
+        picked = rng.permutation(len(masks))[: n + 9]
         asked.append(masks[picked])
+        pools.append({mask.tobytes() for mask in masks})
         return picked
 
     toolbox = make()
@@ -173,8 +174,12 @@ def test_ones_own_surrogate_and_acquire(make):
     eaSurrogate(toolbox.population(n=4), toolbox, ngen=6)
     assert Timid.learnt == len(archive) == 14
     parents, batches = asked[::2], asked[1::2]  # first those to breed from, then those to ask about
-    assert {len(masks) for masks in parents} == {24}
-    assert (archive.masks[2:] == np.concatenate(batches)).all()
+    assert {len(masks) for masks in asked} == {2 + 9}
+    assert (archive.masks[2:] == np.concatenate([masks[:2] for masks in batches])).all()
+    for bred_from, pool in zip(parents, pools[1::2], strict=True):
+        assert {mask.tobytes() for mask in bred_from} < pool
+    for left, pool in zip(batches[:-1], pools[2::2], strict=True):  # what promised, for next time
+        assert {mask.tobytes() for mask in left[2:]} < pool
 
 
 def test_swapped_by_spec(make_explainer, image):

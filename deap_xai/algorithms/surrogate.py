@@ -29,8 +29,12 @@ LEAST, GROWTH = 2, 24
 """Model calls of a generation: one for so many made before, for each early answer changes a lot of
 what the model believes, and so many at least."""
 
+NESTED = 2 / 3
+"""Share of the pool that is nested along weights: it costs least to make. Of the rest, half is bred
+from the front, half from what promises most."""
+
 PARENTS = 24
-"""Candidates from which others are bred before any is asked about."""
+"""Candidates, at most, from which others are bred before any is asked about."""
 
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
@@ -41,7 +45,7 @@ def eaSurrogate(
     population: list[Any],
     toolbox: Any,
     batch: int = 8,
-    pool: int = 480,
+    pool: int = 720,
     cxpb: float = 0.25,
     ngen: int | None = None,
     stats: Any = None,
@@ -50,12 +54,13 @@ def eaSurrogate(
 ) -> tuple[list[Any], Any]:
     """Breed many candidates, spend model calls on those that promise most.
 
-    A cheap model (``toolbox.surrogate``) learns every answer. Each generation breeds a pool: by the
-    registered operators from the members of the front, and by nesting masks along weights
-    drawn from the model. ``toolbox.acquire`` picks those that are expected to add most to the
-    front of probability against size; from these others are bred, and among all of them it picks
-    the batch to ask about. From 200 model calls on, up to four fifths go to masks
-    that decide the ranking of superpixels, complements among them.
+    A cheap model (``toolbox.surrogate``) learns every answer. Each generation makes a pool: masks
+    nested along weights drawn from the model, offspring of the members of the front by the
+    registered operators, and what promised most in the generation before but wasn't asked about.
+    ``toolbox.acquire`` picks those that are expected to add most to the front of probability
+    against size; from these others are bred, and among all of them it picks the batch to ask
+    about. From 200 model calls on, up to four fifths go to masks that decide the ranking of
+    superpixels, complements among them.
 
     The trajectory doesn't depend on the budget: a longer run begins as a shorter one.
 
@@ -69,7 +74,7 @@ def eaSurrogate(
         Model calls of one generation, at most. The first generations have 2, later ones a
         twenty-fourth of the calls so far.
     pool
-        Candidates of one generation, about: a third nested, a third bred from the front, a third
+        Candidates of one generation, about: two thirds nested, a sixth bred from the front, a sixth
         from the most promising of these.
     cxpb
         Probability that an offspring is mated; else it is mutated.
@@ -109,6 +114,7 @@ class _Search:
         self._ranking = Ranking(self.archive, self._model)
         self._asked = self._asked_for_ranking = 0
         self._best = np.zeros(toolbox.evaluator.n_segments + 1)
+        self._promising = np.zeros((0, toolbox.evaluator.n_segments), bool)
 
     def ask(self, masks: Masks) -> tuple[list[Any], int]:
         """Evaluate masks, learn what the archive has gained, keep the front."""
@@ -141,17 +147,19 @@ class _Search:
         return self._ranking.questions(n, self.toolbox.rng)
 
     def _for_front(self, n: int, taken: Masks) -> Masks:
-        pool = self._unknown(self._bred(), taken)
+        pool = self._unknown(np.concatenate([self._promising, self._bred()]), taken)
         if not len(pool):
             pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5, taken)
         if not len(pool):
             return pool
-        parents = self._acquired(pool, PARENTS)
+        parents = self._acquired(pool, n)[:PARENTS]
         children = self._offspring([self._make(row) for row in parents.astype(int).tolist()])
-        return self._acquired(self._unknown(np.concatenate([parents, children]), taken), n)
+        best = self._acquired(self._unknown(np.concatenate([parents, children]), taken), n)
+        self._promising = best[n:]
+        return best[:n]
 
     def _acquired(self, pool: Masks, n: int) -> Masks:
-        """The n of the pool that promise most."""
+        """What promises most: n of the pool to ask about, then others to breed from."""
         return pool[self.toolbox.acquire(pool, self._model, self._best, self._full(), n)]
 
     @property
@@ -172,8 +180,8 @@ class _Search:
         self.front = [candidates[known[row]] for row in rows]
 
     def _bred(self) -> Masks:
-        """The pool: nested along drawn weights, and offspring of the front."""
-        draws = max(2, round(self._pool / 3 / self._width))
+        """Masks nested along drawn weights, and offspring of the front."""
+        draws = max(2, round(self._pool * NESTED / self._width))
         draws *= 1 if len(self.archive) > 2 else 2
         weights = self._model.sample_weights(draws, self.toolbox.rng)
         parts = [nested(one)[1:-1] for one in weights]
@@ -182,13 +190,14 @@ class _Search:
         return np.concatenate([*parts, fresh, self._offspring(self.front)])
 
     def _offspring(self, parents: list[Any]) -> Masks:
-        """A third of the pool, by the registered operators; none where there are no parents."""
-        children = [self._child(parents) for _ in range(self._pool // 3 if parents else 0)]
+        """Bred by the registered operators; none where there are no parents."""
+        n = round(self._pool * (1 - NESTED) / 2) if parents else 0
+        chance = self.toolbox.rng.random((n, 3)).tolist()
+        children = [self._child(parents, *draws) for draws in chance]
         return np.array(children, bool).reshape(-1, self._width)
 
-    def _child(self, parents: list[Any]) -> Any:
+    def _child(self, parents: list[Any], one: float, two: float, way: float) -> Any:
         clone = self.toolbox.clone
-        one, two, way = self.toolbox.rng.random(3).tolist()
         child = clone(parents[int(one * len(parents))])
         if way < self._cxpb:
             child, _ = self.toolbox.mate(child, clone(parents[int(two * len(parents))]))

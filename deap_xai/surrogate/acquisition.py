@@ -66,7 +66,8 @@ def acqExpectedGain(
     """Pick n candidates, one by one, each by its expected gain given those already picked.
 
     The best by :func:`expected_gain` form a shortlist; on it the gain beyond the others picked is
-    averaged over joint draws from the model, so that a batch doesn't ask the same thing twice.
+    averaged over joint draws from the model, so that a batch doesn't ask the same thing twice. The
+    rest of the shortlist follows: worth breeding from, if not worth a model call yet.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def acqExpectedGain(
     full
         The full view's probability.
     n
-        How many to pick.
+        How many to pick for the next batch.
     rng
         Source of chance.
     shortlist, draws
@@ -91,7 +92,8 @@ def acqExpectedGain(
 
     Returns
     -------
-    Indices of the picked, n at most.
+    Indices of candidates, none twice: first the n picked, or all where there are fewer; then the
+    others of the shortlist, the most promising first.
     """
 
     def worth(p: Floats) -> Floats:
@@ -118,7 +120,7 @@ def acqExpectedGain(
         score = np.einsum("ck,ck->c", beyond.sum(axis=0), fits) + 1e-9 * single[top]
         score[picked] = -1
         picked.append(int(score.argmax()))
-    return top[picked]
+    return np.concatenate([top[picked], np.delete(top, picked)])
 
 
 def _gain(values: Floats, sizes: NDArray[Any], best: Floats) -> Floats:

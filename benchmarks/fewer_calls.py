@@ -196,7 +196,12 @@ def _append(path: Path, rows: list[dict[str, Any]], engine: str) -> None:
 
 
 def summarise(rows: list[dict[str, Any]], path: Path | None) -> None:
-    """Print the summary of all rows; write and draw it unless there is no path."""
+    """Print the summary of the problems that every method ran on; write and draw it to a path."""
+    ran: dict[Any, set[str]] = {}
+    for row in rows:
+        ran.setdefault(_key(row)[:3], set()).add(row["method"])
+    every = set().union(*ran.values())
+    rows = [row for row in rows if ran[_key(row)[:3]] == every]
     methods = [m for m in dict.fromkeys(r["method"] for r in rows) if m not in ("lime", "greedy")]
     summary = [summarised(rows, m, f, a) for a in methods for m in MODELS for f in FILLS]
     summary = [

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["mobilenet_v2", "resnet50"])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     parser.add_argument("--budgets", nargs="+", type=int, default=[60, 100, 150])
-    parser.add_argument("--algorithms", nargs="+", default=["eaSurrogate", "eaSurrogate:pool=120"])
+    parser.add_argument("--algorithms", nargs="+", default=["eaSurrogate", "eaSurrogate:pool=180"])
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--photographs", type=int, default=5)
     parser.add_argument("--every", type=int, default=12, help="take each so manyth photograph")

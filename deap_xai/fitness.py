@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deap_xai.archive import Archive, mask_keys
 from deap_xai.backends.base import Backend
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
+from deap_xai.geometry import Geometry, geometry
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
 from deap_xai.segmentation import adjacency
@@ -231,6 +232,11 @@ class Evaluator:
     def neighbours(self) -> NDArray[np.bool_]:
         """Which superpixels touch: (S, S), symmetric."""
         return adjacency(self.segments)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Places, colours and areas of the superpixels."""
+        return geometry(self.segments, self.view)
 
     def under(self, fill: str) -> Evaluator:
         """The evaluator of the same view under another fill, with the same budget."""

@@ -29,7 +29,7 @@ ROOMS = [
     "operators backends",
     "explanation",
     "plotting picking pages progress saving",
-    "images segmentation masking",
+    "images segmentation geometry masking",
     "archive individual chance",
     "registry",
     "errors typing defaults files",

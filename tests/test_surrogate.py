@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from deap_xai.surrogate import GaussianProcess, gaussian_process, geometry
+from deap_xai.geometry import geometry
+from deap_xai.surrogate import GaussianProcess, gaussian_process
 from deap_xai.surrogate.gaussian_process import CENTRE, LEAST, OWN, REACH, TINT, TINY
 
 SETTINGS = {"linear": 40.0, "curve": 12.0, "angle": 1.0, "noise": 0.02, "doubt": 15.0}
@@ -138,7 +139,8 @@ def source(n_segments: int, seed: int = 0) -> SimpleNamespace:
     widths = np.repeat(np.arange(n_segments), rng.integers(1, 4, n_segments))
     segments = np.tile(widths, (5, 1)).astype(np.int32)
     view = rng.integers(0, 256, (*segments.shape, 3)).astype(np.uint8)
-    return SimpleNamespace(segments=segments, view=view, n_segments=n_segments, target=0)
+    known = geometry(segments, view)
+    return SimpleNamespace(geometry=known, segments=segments, view=view, target=0)
 
 
 def observations(n_segments: int, n: int, seed: int = 0, classes: int = 4):

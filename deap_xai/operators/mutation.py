@@ -88,7 +88,7 @@ def mutStep(
     --------
     >>> line = np.eye(5, k=1, dtype=bool) | np.eye(5, k=-1, dtype=bool)
     >>> mutStep([0, 0, 1, 0, 0], line, np.random.default_rng(1))
-    ([0, 1, 0, 0, 0],)
+    ([0, 0, 0, 1, 0],)
     """
     kind, more, *draws = rng.random(8).tolist()  # at once: half of the time went into drawing
     for which, where, near in (draws[:3], draws[3:])[: 2 if more < again else 1]:

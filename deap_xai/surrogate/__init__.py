@@ -2,14 +2,11 @@
 
 from deap_xai.surrogate.acquisition import acqExpectedGain, expected_gain
 from deap_xai.surrogate.gaussian_process import GaussianProcess
-from deap_xai.surrogate.geometry import Geometry, geometry
 from deap_xai.surrogate.ranking import Ranking
 
 __all__ = [
     "GaussianProcess",
-    "Geometry",
     "Ranking",
     "acqExpectedGain",
     "expected_gain",
-    "geometry",
 ]

@@ -11,7 +11,6 @@ from scipy.linalg import cholesky, solve_triangular
 from deap_xai.archive import best_by_size
 from deap_xai.fitness import Evaluator
 from deap_xai.operators import operators
-from deap_xai.surrogate.geometry import geometry
 from deap_xai.typing import Masks, Probabilities
 
 __all__ = ["GaussianProcess"]
@@ -106,7 +105,7 @@ class GaussianProcess:
         noise: float = 0.02,
         doubt: float = 15.0,
     ) -> None:
-        known = geometry(evaluator.segments, evaluator.view)
+        known = evaluator.geometry
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)
         self._flat = alike.astype(np.float32)

@@ -42,14 +42,14 @@ def reserve(budget: int | None, confirms: bool = False) -> tuple[int, int]:
 def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
     """The evaluator whose numbers are reported: the reference, asked what the search found.
 
-    That is the full view, the picked mask, nothing at all, then the front, from large to small,
-    as far as the budget reaches. Where it doesn't reach the picked mask, it is the search's own.
+    That is the full view, the picked mask, nothing at all, the rest, which a check asks for anyway,
+    then the front, from large to small, as far as the budget reaches. Where it doesn't reach the picked mask, it is the search's own.
     """
     own = evaluator.reference
     if own is not evaluator:
         points = [point.mask for point in reversed(front(evaluator.archive))]
         full, empty = np.ones_like(picked), np.zeros_like(picked)
-        _ask(own, np.array([full, picked, empty, *points]))
+        _ask(own, np.array([full, picked, empty, ~picked, *points]))
     return evaluator if own.archive.find(picked) is None else own
 
 

@@ -43,7 +43,8 @@ def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
     """The evaluator whose numbers are reported: the reference, asked what the search found.
 
     That is the full view, the picked mask, nothing at all, the rest, which a check asks for anyway,
-    then the front, from large to small, as far as the budget reaches. Where it doesn't reach the picked mask, it is the search's own.
+    then the front, from large to small, as far as the budget reaches. Where it doesn't reach the
+    picked mask, it is the search's own.
     """
     own = evaluator.reference
     if own is not evaluator:
@@ -103,10 +104,8 @@ def check(evaluator: Evaluator, mask: Mask, fill: Any, rng: np.random.Generator)
         For the random masks.
     """
     rest = _ask(evaluator, ~mask[None])[0]
-    fills = {}
-    for name in FILLS:
-        if not isinstance(fill, str) or name != fill:
-            fills[name] = float(_ask(evaluator.under(name), mask[None])[0])
+    others = [name for name in FILLS if not isinstance(fill, str) or name != fill]
+    fills = dict(zip(others, evaluator.under_each(others, mask).tolist(), strict=True))
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
     answers = _ask(evaluator, np.concatenate([shuffled, without_each(mask)]))
     random, dropped = answers[:N_RANDOM], np.full(len(mask), np.nan)

@@ -19,7 +19,7 @@ from deap_xai.geometry import Geometry, geometry
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
 from deap_xai.segmentation import adjacency
-from deap_xai.typing import Masks, Probabilities, Segments, View
+from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
 
 __all__ = ["Budget", "Evaluator", "Fitness", "batch_map"]
 
@@ -245,6 +245,22 @@ class Evaluator:
             self._siblings[fill] = Evaluator(self.backend, other, self.target, self.budget)
         return self._siblings[fill]
 
+    def under_each(self, fills: Sequence[str], mask: Mask) -> Probabilities:
+        """The target's probability under one mask (S,) and each of several fills, in one batch.
+
+        One a fill, float32; NaN for those that the budget no longer reaches.
+        """
+        asked = [self.under(fill) for fill in fills]
+        new = [one for one in asked if one.archive.find(mask) is None]
+        new = new[: self.budget.allowed(len(new))]
+        questions = [(one.masked_view, mask[None]) for one in new]
+        answers = self.backend.predict_masked_many(questions) if new else []
+        for one, rows in zip(new, answers, strict=True):
+            one._store(mask[None], one._received(rows, 1))
+        known = [one for one in asked if one.archive.find(mask) is not None]
+        found = {one: float(one.probabilities(mask[None])[0]) for one in known}
+        return np.array([found.get(one, np.nan) for one in asked], np.float32)
+
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)
         if masks.ndim != 2 or masks.shape[1] != self.n_segments or masks.dtype != bool:
@@ -269,9 +285,12 @@ class Evaluator:
                 )
 
     def _ask(self, masks: Masks) -> Probabilities:
-        rows = self.backend.predict_masked(self.masked_view, masks)
-        self.budget.spent += len(masks)
-        rows = _checked_probabilities(rows, len(masks), self.backend)
+        return self._received(self.backend.predict_masked(self.masked_view, masks), len(masks))
+
+    def _received(self, rows: Any, n: int) -> Probabilities:
+        """The answers to n model calls, counted and checked."""
+        self.budget.spent += n
+        rows = _checked_probabilities(rows, n, self.backend)
         _check_class(max(self.target, 0), rows[0])
         names = self.backend.class_names
         if names is not None and len(names) != rows.shape[1]:

@@ -310,6 +310,15 @@ def test_a_choice_is_remembered(paces, monkeypatch):
     assert asked == []
 
 
+def test_a_remembered_engine_that_no_longer_runs_is_measured_anew(paces, monkeypatch):
+    assert auto().precision == "bf16"
+    broken = BackendError("gone since")
+    monkeypatch.setattr(TorchBackend, "in_bf16", lambda self: (_ for _ in ()).throw(broken))
+    again = auto()
+    assert again.precision == "fp32"
+    assert again.choice.endswith("torch bf16 failed (gone since)")
+
+
 def test_other_weights_are_measured_anew(paces):
     one, two = net(), net()
     assert TorchBackend(one, device="cpu").digest() == TorchBackend(two, device="cpu").digest()

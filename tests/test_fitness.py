@@ -203,6 +203,21 @@ def test_other_fills_share_the_budget(make_evaluator, model):
     assert len(evaluator.archive) == 0
 
 
+def test_one_mask_under_several_fills_is_one_batch(make_evaluator, model):
+    fills = ["mean", "grey", "black"]
+    expected = [float(make_evaluator().under(f).probabilities(WANTED[None])[0]) for f in fills]
+    model.batches.clear()
+    evaluator = make_evaluator()
+    evaluator.under("grey").probabilities(WANTED[None])
+    for _ in range(2):  # the second time from memory
+        assert evaluator.under_each(fills, WANTED).tolist() == expected
+    assert model.batches == [1, 2]
+    assert evaluator.calls == 3
+    few = make_evaluator(calls=2).under_each(fills, WANTED)
+    assert few[:2].tolist() == expected[:2]
+    assert np.isnan(few[2])
+
+
 def test_on_batch_is_called_after_every_batch(make_evaluator):
     evaluator, seen = make_evaluator(), []
     evaluator.on_batch = lambda e: seen.append((e.calls, len(e.archive)))

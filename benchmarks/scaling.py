@@ -49,25 +49,7 @@ def classifier(settings: Mapping[str, Any]) -> Backend:
     """A torchvision model at 224x224 with random weights, which counts its own seconds; warm."""
     import torch
     import torchvision
-
-    from deap_xai.backends.torch_module import TorchBackend
-
-    class Timed(TorchBackend):
-        seconds = 0.0
-
-        def predict_masked(self, masked_view: Any, masks: Any) -> Any:
-            start = time.perf_counter()
-            answers = super().predict_masked(masked_view, masks)
-            self.seconds += time.perf_counter() - start
-            return answers
-
-        def predict_masked_many(self, questions: Any) -> Any:
-            if len(questions) == 1:
-                return super().predict_masked_many(questions)  # which asks predict_masked
-            start = time.perf_counter()
-            answers = super().predict_masked_many(questions)  # on the CPU, so the device is done
-            self.seconds += time.perf_counter() - start
-            return answers
+    from _timed import Timed
 
     torch.manual_seed(0)
     module = torchvision.models.get_model(settings["model"], weights=None)

@@ -29,6 +29,7 @@ from deap_xai import Explainer
 from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.engines import ENGINES
 from deap_xai.backends.torch_module import TorchBackend
+from deap_xai.errors import BackendError
 from deap_xai.fitness import Evaluator
 
 SIDE = 224
@@ -69,11 +70,15 @@ def measured(name: str, options: Any) -> list[dict[str, Any]]:
     pairs = [(engine, p) for engine in engines for p in ENGINES[engine].precisions]
     if options.device != "cpu":
         pairs = [(engine, p) for engine, p in pairs if engine == "torch"]
-    backends = {
-        pair: load_backend(module, size=side, device=options.device, engine=pair[0],
-                           precision=pair[1], batch_size=8)
-        for pair in pairs
-    }  # fmt: skip
+    backends = {}
+    for engine, precision in pairs:
+        try:
+            backends[engine, precision] = load_backend(
+                module, size=side, device=options.device, engine=engine, precision=precision,
+                batch_size=8,
+            )  # fmt: skip
+        except BackendError as error:  # OpenVINO has bf16 on some processors only
+            print(f"{engine} {precision} left out: {error}")
     evaluators = {
         pair: Explainer(backend, segments=f"grid:n_segments={N_SEGMENTS}", budget=10**9).evaluator(
             image.astype(np.uint8), target=0
@@ -91,10 +96,10 @@ def measured(name: str, options: Any) -> list[dict[str, Any]]:
                     times.setdefault((pair, size, "bare"), []).append(bare)
                     times.setdefault((pair, size, "whole"), []).append(whole)
     rates = {key: options.views / statistics.median(values) for key, values in times.items()}
-    rows = [row(name, pair, rates, options.sizes) for pair in pairs]
+    rows = [row(name, pair, rates, options.sizes) for pair in backends]
     if options.device != "cpu":
-        for one, pair in zip(rows, pairs, strict=True):
-            one |= explanation(backends[pair], image.astype(np.uint8), one, options)
+        for one, backend in zip(rows, backends.values(), strict=True):
+            one |= explanation(backend, image.astype(np.uint8), one, options)
     return rows
 
 

@@ -70,15 +70,8 @@ def measured(name: str, options: Any) -> list[dict[str, Any]]:
     pairs = [(engine, p) for engine in engines for p in ENGINES[engine].precisions]
     if options.device != "cpu":
         pairs = [(engine, p) for engine, p in pairs if engine == "torch"]
-    backends = {}
-    for engine, precision in pairs:
-        try:
-            backends[engine, precision] = load_backend(
-                module, size=side, device=options.device, engine=engine, precision=precision,
-                batch_size=8,
-            )  # fmt: skip
-        except BackendError as error:  # OpenVINO has bf16 on some processors only
-            print(f"{engine} {precision} left out: {error}")
+    found = {pair: loaded(module, side, options.device, *pair) for pair in pairs}
+    backends = {pair: backend for pair, backend in found.items() if backend is not None}
     evaluators = {
         pair: Explainer(backend, segments=f"grid:n_segments={N_SEGMENTS}", budget=10**9).evaluator(
             image.astype(np.uint8), target=0
@@ -101,6 +94,19 @@ def measured(name: str, options: Any) -> list[dict[str, Any]]:
         for one, backend in zip(rows, backends.values(), strict=True):
             one |= explanation(backend, image.astype(np.uint8), one, options)
     return rows
+
+
+def loaded(
+    module: torch.nn.Module, side: int, device: str, engine: str, precision: str
+) -> Backend | None:
+    """The module on an engine; None, and a word of it, where this processor can't run that."""
+    try:
+        return load_backend(
+            module, size=side, device=device, engine=engine, precision=precision, batch_size=8
+        )
+    except BackendError as error:  # OpenVINO has bf16 on some processors only
+        print(f"{engine} {precision} left out: {error}")
+        return None
 
 
 def build(name: str) -> torch.nn.Module:

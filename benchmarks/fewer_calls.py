@@ -202,6 +202,9 @@ def summarise(rows: list[dict[str, Any]], path: Path | None) -> None:
         ran.setdefault(_key(row)[:3], set()).add(row["method"])
     every = set().union(*ran.values())
     rows = [row for row in rows if ran[_key(row)[:3]] == every]
+    if not rows:
+        print("nothing to summarise yet: there is no problem that every method ran on")
+        return
     methods = [m for m in dict.fromkeys(r["method"] for r in rows) if m not in ("lime", "greedy")]
     summary = [summarised(rows, m, f, a) for a in methods for m in MODELS for f in FILLS]
     summary = [

@@ -34,8 +34,6 @@ _TAKES = {"bits": 1, "mate": 2, "mutate": 1, "select": 2}
 _FILLED_IN = {"rng", "neighbours", "evaluator"}
 """Parameters that the toolbox fills in by name."""
 
-_BITS = frozenset((0, 1))
-
 _RETURNS = {"mate": 2, "mutate": 1}
 """Roles whose operators must return a tuple of so many individuals, as DEAP defines."""
 
@@ -238,6 +236,5 @@ def _check_bits(individual: Any, lengths: set[int], name: str) -> None:
             f"{name} changed an individual's length to {len(individual)}; it must stay "
             f"{min(lengths)}, one bit a superpixel"
         )
-    if not _BITS.issuperset(individual):
-        other = next(bit for bit in individual if bit not in _BITS)
-        raise OperatorError(f"{name} wrote {other!r}; only the bits 0 and 1 are allowed")
+    if others := set(individual) - {0, 1}:
+        raise OperatorError(f"{name} wrote {others.pop()!r}; only the bits 0 and 1 are allowed")

@@ -29,6 +29,8 @@ def test_everything_is_checked_when_the_budget_allows(make_evaluator, model):
     assert len(checks.random) == N_RANDOM
     assert checks.minimal(WANTED, 0.9) is True
     assert model.images == evaluator.calls
+    assert model.batches[:3] == [1, 1, 3]  # the mask, its rest, the other fills at once
+    assert len(model.batches) == 4  # random masks and drops at once
 
 
 def test_random_masks_have_the_same_size(make_evaluator):

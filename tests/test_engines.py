@@ -519,12 +519,15 @@ def test_reported_numbers_are_the_own_models(make_explainer, image, algorithm, b
 
 
 def test_the_mask_that_is_shown_stands_on_the_front(make_explainer, image):
-    e = make_explainer(model=StandIn(), budget=300, pick="smallest:p=0.9").explain(image)
+    model = StandIn()
+    e = make_explainer(model=model, budget=300, pick="smallest:p=0.9").explain(image)
     (shown,) = [point for point in e.front if (point.mask == e.mask).all()]
     assert shown.probability == e.probability >= 0.9  # the own model says so, not the stand-in
     assert (e.mask == WANTED).all()
     asked = sum(len(x) for x in [e.archive, e.reference])
     assert asked < e.model_calls < asked + 8  # the rest: other fills
+    # The target; the front and the rest; other fills; random masks and drops.
+    assert len(model.own.batches) == 4
 
 
 def test_the_target_is_the_own_models_top_class(make_explainer, image):

@@ -243,6 +243,7 @@ class Explainer:
             twin.backend = backend
             return twin.explain(image, target, progress)
 
+        self._settle_batch_size(images)
         jobs = [
             partial(explain, image=one, target=its)
             for one, its in zip(images, targets, strict=True)
@@ -292,12 +293,22 @@ class Explainer:
     def _evaluator(
         self, image: Any, target: int | str | None, budget: Budget
     ) -> tuple[Evaluator, list[str]]:
-        view = self.backend.view(load_image(image))
-        segments, notes = segment(view, self.segments)
-        masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
+        masked_view, notes = self._masked_view(image)
         index = None if target is None else class_index(target, self.backend.class_names)
         settle_batch_size(self.backend, masked_view)
         return Evaluator(self.backend, masked_view, index, budget), notes
+
+    def _masked_view(self, image: Any) -> tuple[MaskedView, list[str]]:
+        view = self.backend.view(load_image(image))
+        segments, notes = segment(view, self.segments)
+        return MaskedView(view, segments, fill_view(view, segments, self.fill)), notes
+
+    def _settle_batch_size(self, images: Sequence[Any]) -> None:
+        """Measure on the first of the images that can be looked at."""
+        for image in images if self.backend.measure_batch_size else ():
+            with suppress(Exception):  # it is told when its turn comes
+                settle_batch_size(self.backend, self._masked_view(image)[0])
+                return
 
     def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""

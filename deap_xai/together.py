@@ -19,7 +19,7 @@ from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["together"]
 
-Question: TypeAlias = "tuple[MaskedView, Masks]"
+Question: TypeAlias = "tuple[Backend, MaskedView, Masks]"
 Answer: TypeAlias = "Probabilities | BaseException"
 
 
@@ -38,7 +38,7 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
         Functions of the backend that they are to ask; each explains one image.
     backend
         What they share, asked through
-        :meth:`~deap_xai.backends.Backend.predict_masked_many`.
+        :meth:`~deap_xai.backends.Backend.predict_masked_many`, as is its reference.
     at_once
         How many are under way at a time; as one ends, the next begins.
 
@@ -78,7 +78,7 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
                 if one.question is None:
                     outcomes[place] = under_way.pop(place).outcome
             questions = [one.question for one in under_way.values() if one.question]
-            answers = _answers(questions, backend, interrupts)
+            answers = _answers(questions, interrupts)
             for one, answer in zip(under_way.values(), answers, strict=True):
                 one.answer = answer
             if interrupts.came:
@@ -128,9 +128,9 @@ class _Turns(threading.Thread):
         self.question = None
         self._end()
 
-    def ask(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
+    def ask(self, backend: Backend, masked_view: MaskedView, masks: Masks) -> Probabilities:
         """End this turn with a question; the next one begins with its answer."""
-        self.question = masked_view, masks
+        self.question = backend, masked_view, masks
         self._end()
         self._mine.wait()
         self._mine.clear()
@@ -148,9 +148,15 @@ class _Turns(threading.Thread):
 class _Asking(Backend):
     """The backend as a job sees it: masks wait until the others have their questions too."""
 
-    def __init__(self, backend: Backend, ask: Callable[[MaskedView, Masks], Probabilities]) -> None:
+    def __init__(
+        self, backend: Backend, ask: Callable[[Backend, MaskedView, Masks], Probabilities]
+    ) -> None:
+        # Backend has these of its own, so that __getattr__ isn't asked for them.
         self.name, self.class_names = backend.name, backend.class_names
+        self.engine, self.precision, self.choice = backend.engine, backend.precision, backend.choice
         self.batch_size = backend.batch_size
+        own = backend.reference
+        self.reference = None if own is None else _Asking(own, ask)
         self._backend, self._ask = backend, ask
 
     def predict(self, images: Views) -> Probabilities:
@@ -160,7 +166,7 @@ class _Asking(Backend):
         return self._backend.view(image)
 
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
-        answer = self._ask(masked_view, masks)
+        answer = self._ask(self._backend, masked_view, masks)
         self.batch_size = self._backend.batch_size  # it halves when memory runs out
         return answer
 
@@ -198,15 +204,18 @@ class _Interrupts:
         self.came = self.pending = True
 
 
-def _answers(
-    questions: Sequence[Question], backend: Backend, interrupts: _Interrupts
-) -> Sequence[Answer]:
+def _answers(questions: Sequence[Question], interrupts: _Interrupts) -> list[Answer]:
     """An answer to each question, or the exception to raise instead."""
     try:
         interrupts.asking = True
         if interrupts.pending:
             raise KeyboardInterrupt
-        return _asked(questions, backend)
+        answers: dict[int, Answer] = {}
+        # A stand-in's questions are one batch, its model's another.
+        for backend in {id(one[0]): one[0] for one in questions}.values():
+            mine = [i for i, one in enumerate(questions) if one[0] is backend]
+            answers |= zip(mine, _asked(backend, [questions[i][1:] for i in mine]), strict=True)
+        return [answers[i] for i in range(len(questions))]
     except KeyboardInterrupt:
         interrupts.came = True
         return [KeyboardInterrupt() for _ in questions]
@@ -214,10 +223,10 @@ def _answers(
         interrupts.asking = interrupts.pending = False
 
 
-def _asked(questions: Sequence[Question], backend: Backend) -> Sequence[Answer]:
+def _asked(backend: Backend, questions: Sequence[tuple[MaskedView, Masks]]) -> Sequence[Answer]:
     try:
-        return backend.predict_masked_many(questions) if questions else []
+        return backend.predict_masked_many(questions)
     except Exception as error:
         if len(questions) == 1:
             return [error]
-        return [answer for one in questions for answer in _asked([one], backend)]
+        return [answer for one in questions for answer in _asked(backend, [one])]

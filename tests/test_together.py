@@ -403,6 +403,67 @@ def test_torch_behind_an_opaque_transform():
     assert (one == two[::-1]).all()
 
 
+def test_a_stand_in_is_confirmed_by_the_model_as_for_one_image():
+    torch = pytest.importorskip("torch")
+    from deap_xai.explainer import Explainer
+
+    torch.manual_seed(0)
+    parts = torch.nn.Conv2d(3, 4, 5, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2)
+    net = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    explainer = Explainer(
+        net, precision="bf16", device="cpu", segments="grid:n_segments=9", budget=40, batch_size=1
+    )
+    image = pictures(1)[0]
+    alone, (listed,) = explainer.explain(image), explainer.explain([image])
+    assert listed.reference is not None
+    assert (listed.settings["engine"], listed.settings["precision"]) == ("torch", "bf16")
+    assert everything(listed) == everything(alone)
+    plain = Explainer(net, device="cpu", segments="grid:n_segments=9", budget=40, batch_size=1)
+    assert listed.probability_full == plain.evaluator(image).probabilities(np.ones((1, 9), bool))
+
+
+def test_own_questions_are_one_batch_as_well():
+    class Own(Backend):
+        def predict(self, images):
+            sizes.append(len(images))
+            return brightness_of_the_corner(images)
+
+    class Quick(Backend):
+        reference = Own()
+
+        def predict(self, images):
+            return brightness_of_the_corner(images)
+
+        def predict_masked_many(self, questions):
+            joint.append(len(questions))
+            return super().predict_masked_many(questions)
+
+    sizes, joint = [], []
+    view = pictures(1)[0]
+    masked_view = MaskedView(view, np.zeros((24, 24), int), view)
+
+    def ask(backend):
+        quick = backend.predict_masked(masked_view, np.ones((2, 1), bool))
+        return quick, backend.reference.predict_masked(masked_view, np.ones((1, 1), bool))
+
+    for quick, own in together([ask, ask], Quick(), at_once=2):
+        assert (quick[:1] == own).all()
+    assert (joint, sizes) == ([2], [1, 1])
+
+
+def test_the_batch_size_of_a_list_is_measured_once(monkeypatch, make_explainer):
+    looked_at = []
+    monkeypatch.setattr(
+        "deap_xai.explainer.settle_batch_size", lambda backend, one: looked_at.append(backend)
+    )
+    explainer = make_explainer(budget=20)
+    explainer.backend.measure_batch_size = True
+    with pytest.raises(SomeImagesFailed):
+        explainer.explain(["nowhere.png", *pictures(2)])
+    assert looked_at[0] is explainer.backend
+    assert explainer.backend not in looked_at[1:]
+
+
 def test_demo_networks_agree_but_for_rounding():
     pytest.importorskip("torch")
     from deap_xai.explainer import Explainer

@@ -15,10 +15,11 @@ from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Evaluator
+from deap_xai.metrics import stability
 from deap_xai.picking import smallest
 from deap_xai.typing import Masks
 
-__all__ = ["Certificate", "Consensus", "all_masks", "certify", "consensus", "jaccard"]
+__all__ = ["Certificate", "Consensus", "all_masks", "certify", "consensus"]
 
 MOST = 16
 """The most superpixels whose 2^S masks are enumerated: 65,536 model calls."""
@@ -36,7 +37,8 @@ class Certificate(NamedTuple):
     gap
         Superpixels that ``found`` keeps more than ``optimum``: 0 is optimal.
     quality, quality_found
-        Front quality over all masks, and over those that the search evaluated: 0..1.
+        Front quality over all masks, and over those that the search evaluated: 0..1; all
+        probabilities are the user's own model's.
     """
 
     optimum: FrontPoint
@@ -75,14 +77,17 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     masks = all_masks(evaluator.n_segments)
     everything = Archive(masks, evaluator.reference.probabilities(masks))
     full = explanation.probability_full
+    asked = explanation.archive.masks
+    # What a stand-in said of them isn't what the model says.
+    searched = Archive(asked, everything.probabilities[everything.find_all(asked)])
     optimum = smallest(front(everything), full, p=share * full)
-    found = smallest(front(explanation.archive), full, p=share * full)
+    found = smallest(front(searched), full, p=share * full)
     return Certificate(
         optimum,
         found,
         found.size - optimum.size,
         front_quality(everything),
-        front_quality(explanation.archive),
+        front_quality(searched),
     )
 
 
@@ -154,21 +159,4 @@ def consensus(
     k, z = masks.sum(axis=0), 1.96
     middle, half = k + z**2 / 2, z * np.sqrt(k * (seeds - k) / seeds + z**2 / 4)
     low, high = (middle - half) / (seeds + z**2), (middle + half) / (seeds + z**2)
-    return Consensus(explanations, k / seeds, low, high, jaccard(masks))
-
-
-def jaccard(masks: Masks) -> float:
-    """Mean over pairs of masks (N, S) of ``|a and b| / |a or b|``: 0..1; two empty ones give 1.
-
-    Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 11, 1912.
-
-    Examples
-    --------
-    >>> jaccard(np.array([[1, 1, 0], [0, 1, 1]], bool)) == 1 / 3
-    True
-    """
-    overlaps = [
-        (a & b).sum() / (a | b).sum() if (a | b).any() else 1.0
-        for a, b in itertools.combinations(masks, 2)
-    ]
-    return float(np.mean(overlaps))
+    return Consensus(explanations, k / seeds, low, high, stability(list(masks)))

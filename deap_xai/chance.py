@@ -17,7 +17,8 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of ``random`` and NumPy, and put their states back afterwards.
 
     DEAP's operators draw from ``random``; a user's own may draw from ``numpy.random``. A run
-    neither disturbs what the caller draws nor is disturbed by it.
+    neither disturbs what the caller draws nor is disturbed by it, as long as no other thread draws
+    meanwhile: these generators are the process's.
 
     Examples
     --------

@@ -34,7 +34,7 @@ def described(explainer: Explainer) -> dict[str, Any]:
         "budget": explainer.limits().calls,
         "seconds": explainer.seconds,
         "patience": explainer.patience,
-        "batch_size": explainer.backend.batch_size,
+        "batch_size": int(explainer.backend.batch_size),
         **({"engine": explainer.backend.engine} if explainer.backend.engine else {}),
         **({"precision": explainer.backend.precision} if explainer.backend.precision else {}),
         "python_only": _python_only(explainer),

@@ -200,8 +200,8 @@ class Explainer:
             Index or name of the class to explain; None takes the most probable one. For a list
             of images one for all of them, or a list of as many.
         progress
-            Called with the evaluator after every batch of model calls; True shows a progress bar,
-            in a notebook a widget.
+            Called with the evaluator after every batch of model calls under its own fill; True
+            shows a progress bar, in a notebook a widget.
 
         Returns
         -------
@@ -243,7 +243,10 @@ class Explainer:
             twin.backend = backend
             return twin.explain(image, target, progress)
 
-        self._settle_batch_size(images)
+        for one in images if self.backend.measure_batch_size else ():
+            with suppress(Exception):  # what is wrong with it is told when its turn comes
+                settle_batch_size(self.backend, self._masked_view(one)[0])
+                break
         jobs = [
             partial(explain, image=one, target=its)
             for one, its in zip(images, targets, strict=True)
@@ -302,13 +305,6 @@ class Explainer:
         view = self.backend.view(load_image(image))
         segments, notes = segment(view, self.segments)
         return MaskedView(view, segments, fill_view(view, segments, self.fill)), notes
-
-    def _settle_batch_size(self, images: Sequence[Any]) -> None:
-        """Measure on the first of the images that can be looked at."""
-        for image in images if self.backend.measure_batch_size else ():
-            with suppress(Exception):  # it is told when its turn comes
-                settle_batch_size(self.backend, self._masked_view(image)[0])
-                return
 
     def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""

@@ -64,7 +64,10 @@ def _section(kind: str, registry: Registry) -> str:
 
 
 def _entry(registry: Registry, name: str) -> str:
-    function = registry.get(name)
+    try:
+        function = registry.get(name)
+    except SettingError as error:  # a plug-in that is broken; the others are fine
+        return f"  {name}\n      {error}"
     values = ",".join(
         f"{key}={'…' if value is ... else value}" for key, value in parameters(function).items()
     )

@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
+from numbers import Real
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
@@ -125,11 +126,21 @@ class Registry:
                 raise SettingError(
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
+            self._check_type(name, key, values[key], known[key])
         for key in _required(function) - values.keys():
             raise SettingError(
                 f"{self.kind} {name!r} needs its parameter {key!r}: {name}:{key}=VALUE"
             )
         return functools.partial(function, **values) if values else function
+
+    def _check_type(self, name: str, key: str, value: Any, default: Any) -> None:
+        """No text where the default is a number, and no number where it is a text."""
+        for kind, expected, other in ((Real, "a number", str), (str, "a text", Real)):
+            if isinstance(default, kind) and isinstance(value, other):
+                raise SettingError(
+                    f"{self.kind} {name!r}: {key} must be {expected}, such as {default!r}; got "
+                    f"{value!r}"
+                )
 
     @functools.cached_property
     def _plugins(self) -> dict[str, Any]:
@@ -221,10 +232,16 @@ def _required(function: Callable[..., Any]) -> set[str]:
 
 
 def _split_outside_brackets(text: str) -> Iterable[str]:
-    depth, start = 0, 0
+    """The parts between commas that stand in no brackets and no quotes."""
+    depth, start, quote = 0, 0, ""
     for index, letter in enumerate(text):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
+        if quote:
+            quote = "" if letter == quote and text[index - 1] != "\\" else quote
+        elif letter in "'\"" and text[index - 1] in "=([{, ":  # an apostrophe in a word is none
+            quote = letter
+        else:
+            depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0 and not quote:
             yield text[start:index]
             start = index + 1
     if text[start:].strip():
@@ -234,5 +251,5 @@ def _split_outside_brackets(text: str) -> Iterable[str]:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # a list as a dictionary's key
         return text

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.files import write_whole
 from deap_xai.pages import encoded, gallery_page, thumbnail
+from deap_xai.runs.folder import RunFolder
 
 __all__ = ["report_file", "report_run"]
 
@@ -44,8 +41,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     Parameters
     ----------
     folder
-        What ``deap-xai batch`` wrote: ``results.parquet``, ``explanations/ID.npz`` and, where
-        images failed, ``failures.csv``.
+        What ``deap-xai batch`` wrote, also amid the run or after it was killed.
     out
         The page. ``index.html`` has its pictures in ``index-pictures/``.
 
@@ -56,23 +52,22 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     OSError
         If the page or a picture can't be written.
     """
-    folder, page = Path(folder), Path(out)
-    rows = _rows(folder / "results.parquet")
+    run, page = RunFolder(folder), Path(out)
+    run.settings()  # or this is no run
+    rows = run.table().to_pylist()
     pictures = page.with_name(f"{page.stem}-pictures")
     pictures.mkdir(parents=True, exist_ok=True)
     for row in tqdm(rows, "pictures", leave=False, disable=None):  # None: only for a terminal
-        saved = folder / "explanations" / f"{Path(str(row['id'])).name}.npz"
+        saved = run.file(row["id"])
         picture = pictures / f"{saved.stem}.jpg"
-        row["warnings"] = list(row.get("warnings") or ())
         row["saved"] = str(saved)
         try:
             _draw(saved, picture)
             row["thumbnail"] = quote(f"{pictures.name}/{picture.name}")
         except SettingError as error:
             row["warnings"].append(str(error))
-    name = folder.resolve().name
-    text = gallery_page(rows, name, _failures(folder / "failures.csv"))
-    return write_whole(page, encoded(text))
+    failures = [(failure.image, failure.reason) for failure in run.failures().values()]
+    return write_whole(page, encoded(gallery_page(rows, run.path.name, failures)))
 
 
 def _draw(saved: Path, picture: Path) -> None:
@@ -81,27 +76,3 @@ def _draw(saved: Path, picture: Path) -> None:
         return
     explanation = Explanation.load(saved)
     write_whole(picture, thumbnail(explanation.view, explanation.segments, explanation.mask))
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(table).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = f"can't read {table}: {error}" if table.exists() else f"there is no {table}"
-        raise SettingError(
-            f"{reason}; expected a folder that deap-xai batch wrote, or one saved explanation"
-        ) from error
-    if rows and not {"id", "image"} <= rows[0].keys():
-        raise SettingError(
-            f"{table} has the columns {', '.join(rows[0])}; expected id and image among them, as "
-            "deap-xai batch writes them"
-        )
-    return rows
-
-
-def _failures(file: Path) -> list[tuple[str, str]]:
-    """What could not be explained: pairs of an image and the reason."""
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [(row["image"], row["reason"]) for row in csv.DictReader(lines)]

@@ -152,13 +152,14 @@ def _with_rates(
     function: Callable[..., Any], role: str, n_segments: int, n_objectives: int
 ) -> Callable[..., Any]:
     """Give DEAP's required rates a value where the spec gave none."""
-    rates = {
-        "indpb": 0.5 if role == "mate" else 1 / n_segments,
-        "tournsize": 3,
-        "ref_points": tools.uniform_reference_points(n_objectives, p=12),
+    rates: dict[str, Callable[[], Any]] = {
+        "indpb": lambda: 0.5 if role == "mate" else 1 / n_segments,
+        "tournsize": lambda: 3,
+        # Of many objectives they are many.
+        "ref_points": lambda: tools.uniform_reference_points(n_objectives, p=12),
     }
     missing = {
-        name: rates[name]
+        name: rates[name]()
         for name, parameter in _signature(function).items()
         if name in rates and parameter.default is parameter.empty
     }

@@ -92,6 +92,18 @@ def explanation(make_explainer, image):
     return make_explainer(budget=120).explain(image)
 
 
+def stand_in() -> FunctionBackend:
+    """A backend that says a tenth more of every picture than its reference does."""
+
+    def brightness(views, more=0.0):
+        p = views.mean(axis=(1, 2, 3)) / 300 + more
+        return np.stack([1 - p, p], axis=1)
+
+    quick = FunctionBackend(lambda views: brightness(views, 0.1))
+    quick.reference = FunctionBackend(brightness)
+    return quick
+
+
 def random_masks(n: int, seed: int = 0) -> np.ndarray:
     """Distinct masks of the cells."""
     rows = np.random.default_rng(seed).permutation(2 ** (SIDE**2))[:n]

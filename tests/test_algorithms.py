@@ -150,3 +150,9 @@ def test_algorithms_bring_their_defaults():
     assert defaults_of(eaElitist).pick == "best"
     assert defaults_of(len).objectives == ("probability", "size")
     assert defaults_of(algorithms.resolve("eaElitist:cxpb=0.5")) is defaults_of(eaElitist)
+
+
+def test_nsga3_needs_two_objectives(make_explainer, image):
+    explainer = make_explainer(algorithm="eaNSGA3", objectives=["probability"], budget=60)
+    with pytest.raises(SettingError, match=r"eaNSGA3 needs two objectives at least; got 1: give"):
+        explainer.explain(image)

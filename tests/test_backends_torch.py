@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -334,3 +336,42 @@ def test_tensors_are_kept_for_one_view_at_a_time(monkeypatch):
     for view, answer in zip((one, one, two, one), answers, strict=True):
         assert answer == pytest.approx(backend.predict(view.render(masks)), abs=1e-6)
     assert abs(answers[1] - answers[2]).max() > 1e-4
+
+
+def test_a_digest_of_whatever_a_module_holds():
+    class Extra(torch.nn.Linear):
+        note = "one"
+
+        def get_extra_state(self):
+            return {"note": self.note}
+
+        def set_extra_state(self, state):
+            self.note = state["note"]
+
+    def digest(module):
+        return TorchBackend(module, device="cpu").digest()
+
+    def made(kind=torch.nn.Linear, seed=0):
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Flatten(), kind(12, 2))
+
+    def noted(note):
+        module = made(Extra)
+        module[1].note = note
+        return module
+
+    def sparse(value):
+        module = made()
+        links = torch.sparse_coo_tensor([[0], [1]], [value], (2, 2), check_invariants=True)
+        module.register_buffer("links", links)
+        return module
+
+    def quantized(seed):
+        torch.backends.quantized.engine = "qnnpack" if "arm" in platform.machine() else "fbgemm"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what comes after this way to quantize
+            return torch.ao.quantization.quantize_dynamic(made(seed=seed), {torch.nn.Linear})
+
+    kinds = [lambda one: made(seed=one).bfloat16(), noted, sparse, quantized]
+    for kind in kinds:
+        assert digest(kind(1)) == digest(kind(1)) != digest(kind(2))

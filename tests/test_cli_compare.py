@@ -90,6 +90,7 @@ def test_a_failing_run_is_told_and_exits_with_one(folder, monkeypatch):
         (["--vary", "mate=cxUniform"], 1, "variants must map two names at least"),
         (["--vary", "fill=mean", "--vary", "fill=blurr"], 1, "variant 'blurr': unknown fill"),
         ([*VARY, "--seconds", "3"], 2, "No such option"),
+        ([*VARY, "--engine", "auto"], 2, "No such option"),
     ],
 )
 def test_mistakes_are_one_line(folder, args, code, message):

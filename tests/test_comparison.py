@@ -394,3 +394,46 @@ def test_a_picture_is_named_by_its_file(compared, image, tmp_path):
     found = compared(images=paths, seeds=1)
     assert list(dict.fromkeys(found.table["image"])) == ["frog", "frog-2"]
     assert image.shape == (SIDE * CELL, SIDE * CELL, 3)
+
+
+def test_functions_that_call_themselves_have_an_identity(compared):
+    def made(step):
+        def flip(individual, depth=2):
+            individual[0] = 1 - individual[0] if step else individual[0]
+            return (individual,) if depth == 0 else flip(individual, depth - 1)
+
+        def unset():
+            return later
+
+        if not step:
+            later = 1
+        return flip, unset
+
+    (one, unset), (two, _) = made(1), made(0)
+    assert identity(one) == identity(made(1)[0]) != identity(two)
+    assert identity(unset) == identity(made(1)[1])
+    found = compared({"one": {"operators": {"mutate": one}}, "two": {"operators": {"mutate": two}}})
+    assert len(found.table) == 6
+    assert found.settings["variants"]["one"]["operators"]["mutate"] == identity(one)
+
+
+def test_weights_that_change_behind_their_name_are_others(image, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "model_compared.py").write_text("net = None\n")
+    import model_compared
+
+    variants = {"one": {}, "two": {"population": 6}}
+    base = {"segments": "grid:n_segments=16", "budget": 20, "algorithm": "eaElitist"}
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        pool = torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
+        model_compared.net = torch.nn.Sequential(*pool, torch.nn.Linear(12, 3)).bfloat16()
+        run = functools.partial(
+            dx.compare, image, "model_compared:net", variants,
+            base={**base, "device": "cpu", "batch_size": 4}, seeds=np.arange(2), out=tmp_path,
+        )  # fmt: skip
+        if seed == 0:
+            assert len(run().table) == 4
+    with pytest.raises(SettingError, match="holds runs under other settings: model "):
+        run()

@@ -83,6 +83,12 @@ def test_friedman_is_scipys():
     assert friedman(frame) == pytest.approx(expected)
 
 
+def test_friedman_of_two_is_wilcoxons():
+    numbers = np.random.default_rng(0).normal([0, 0.5], size=(12, 2))
+    values = pd.DataFrame(numbers, columns=["a", "b"])
+    assert friedman(values) == stats.wilcoxon(values["a"], values["b"]).pvalue
+
+
 def test_no_more_is_claimed_than_promised_where_nothing_differs():
     rng = np.random.default_rng(0)
     claimed = [

@@ -56,6 +56,8 @@ def test_registered_backends_take_options_and_values(monkeypatch):
         load_backend("toy", weights="x")
     with pytest.raises(SettingError, match=r"no option 'm'"):
         load_backend("toy:m=5")
+    with pytest.raises(SettingError, match=r"takes no option 'device'; it takes: none$"):
+        load_backend(FunctionBackend(halves), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,14 @@ def test_options_left_at_none_and_devices_of_functions_do_not_count():
     backend = load_backend(halves, weights=None, device="cpu", batch_size=3)
     assert backend.batch_size == 3
     assert isinstance(backend, Backend)
+
+
+def test_names_that_only_case_tells_apart():
+    names = ["Cardigan", "tree frog", "cardigan"]
+    assert [class_index(name, names) for name in ("cardigan", "Cardigan", "Tree_Frog")] == [2, 0, 1]
+    with pytest.raises(SettingError, match=r"of the classes 'Cardigan' \(0\), 'cardigan' \(2\)"):
+        class_index("CARDIGAN", names)
+    assert class_index("A", ["a", "a"]) == 0  # of one name, the first
 
 
 def test_class_names():

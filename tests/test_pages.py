@@ -8,10 +8,12 @@ import io
 import json
 import re
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import stand_in
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
@@ -19,6 +21,7 @@ from PIL import Image as PILImage
 from deap_xai import cli
 from deap_xai.archive import Archive, front
 from deap_xai.certificates import Consensus, consensus
+from deap_xai.explainer import Explainer
 from deap_xai.explanation import Checks, Explanation
 from deap_xai.pages import command_line, gallery_page, thumbnail
 from deap_xai.pages.honesty import model_rows, sentences
@@ -211,6 +214,27 @@ def test_what_only_python_can_name_is_said(make_explainer, image, changes, named
 def test_without_settings_there_is_no_command():
     assert command_line(large()) is None
     assert "hold the settings that a command line needs" in large().report()
+
+
+def test_a_stand_ins_engine_is_in_the_command():
+    settings = {"model": "resnet50", "python_only": [], "engine": "openvino", "precision": "fp32"}
+    made = SimpleNamespace(settings=settings, target=3, seed=0, reference=object())
+    assert command_line(made).endswith("--target 3 --engine openvino --precision fp32 --seed 0")
+    made.settings = {**settings, "engine": "torch"}
+    made.reference = None  # the model itself, which needs no naming
+    assert command_line(made).endswith("--target 3 --seed 0")
+
+
+def test_the_slider_shows_the_models_own_numbers(image):
+    explainer = Explainer(stand_in(), segments="grid:n_segments=4", fill="black", budget=60)
+    explanation = explainer.explain(image, target=1)
+    own = explainer.evaluator(image, target=1).reference
+    points = facts_of(explanation.report())["points"]
+    assert any(point["rest"] is not None for point in points)
+    for point in points:
+        mask = np.array([bit == "1" for bit in point["mask"]])
+        if point["rest"] is not None:
+            assert point["rest"] == pytest.approx(own.probabilities(~mask[None])[0], abs=1e-5)
 
 
 def test_the_honesty_table(explanation):

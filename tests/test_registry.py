@@ -21,6 +21,7 @@ LITERALS = st.one_of(
     st.booleans(),
     st.none(),
     st.lists(st.integers(), max_size=3),
+    st.text("ab, =([{'\"", max_size=6),
     st.tuples(st.integers(), st.integers()),
 )
 
@@ -52,6 +53,9 @@ def test_what_is_written_as_a_spec_is_read_back(name, values):
         (" slic : n = 5 , c=a b ", ("slic", {"n": 5, "c": "a b"})),
         ("color:rgb=(1,2,3)", ("color", {"rgb": (1, 2, 3)})),
         ("image:path=C:/frog.png", ("image", {"path": "C:/frog.png"})),
+        ("image:path='a,b.png',n=1", ("image", {"path": "a,b.png", "n": 1})),
+        ("image:path=it's (a, b),n=1", ("image", {"path": "it's (a, b)", "n": 1})),
+        ("x:a={[]:1}", ("x", {"a": "{[]:1}"})),
     ],
 )
 def test_specs_are_read(spec, expected):
@@ -83,6 +87,21 @@ def test_unknown_parameters_get_the_known_ones(fruits):
         fruits.resolve("apple:m=1")
     with pytest.raises(SettingError, match=r"no parameter 'tree'"):
         fruits.resolve("apple:tree=1")
+
+
+def test_a_text_is_no_number_and_a_number_no_text():
+    fruits = Registry("fruit")
+
+    @fruits.register
+    def pear(tree, /, n=3, kind="green", size=None):
+        """A fruit."""
+        return n, kind, size
+
+    assert fruits.resolve("pear:n=2.5,kind=red,size=big")(0) == (2.5, "red", "big")
+    with pytest.raises(SettingError, match=r"fruit 'pear': n must be a number, such as 3; got 'hi"):
+        fruits.resolve("pear:n=high")
+    with pytest.raises(SettingError, match=r"kind must be a text, such as 'green'; got 7"):
+        fruits.resolve("pear:kind=7")
 
 
 def test_only_names_and_functions_are_specs(fruits):
@@ -147,6 +166,20 @@ def test_listing_has_every_name_with_its_parameters():
     assert "slic:n_segments=50,compactness=" in text
     assert "Ellipsis" not in text
     assert "image:path=…" in text
+
+
+def test_a_broken_plug_in_costs_its_own_entry(monkeypatch):
+    from deap_xai.comparison.design import factorial
+
+    def broken():
+        raise ImportError("no module named other")
+
+    algorithms = REGISTRIES["algorithm"]
+    monkeypatch.setitem(algorithms.__dict__, "_plugins", {"pear": plug_in("pear", broken)})
+    text = listing(["algorithms"])
+    assert "  pear\n      the plug-in 'other:pear' for algorithm 'pear' can't be loaded" in text
+    assert "  eaElitist" in text
+    assert len(factorial({"mutate": ["mutStep", "mutFlipBit"]})) == 2
 
 
 def test_listing_of_one_kind_and_of_models():

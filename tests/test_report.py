@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image as PILImage
 from test_cli import folder, only_line, run  # noqa: F401  # folder is a fixture
 from test_pages import facts_of
 
+import deap_xai as dx
 from deap_xai import cli
 from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.report import report_file, report_run
+from deap_xai.runs.folder import Failure, RunFolder
 
 
 def report(*args):
@@ -24,21 +24,20 @@ def report(*args):
 
 
 @pytest.fixture
-def finished(tmp_path, make_explainer, image):
-    """A run's folder, as ``deap-xai batch`` leaves it, with three images of which one failed."""
-    made = tmp_path / "my run"
-    (made / "explanations").mkdir(parents=True)
-    rows = []
+def finished(tmp_path, image, model):
+    """A run's folder, with three images of which one failed."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for number in range(2):
-        explanation = make_explainer(budget=40, seed=number).explain(image)
-        explanation.save(made / "explanations" / f"id{number}.npz")
-        facts = explanation.to_dict()
-        row = {key: facts[key] for key in ("target_name", "probability", "size", "warnings")}
-        rows.append({"id": f"id{number}", "image": f"photos/frog {number}.jpg", **row})
-    pq.write_table(pa.Table.from_pylist(rows), made / "results.parquet")
-    failed = "id,image,error,reason\nid9,photos/bad.jpg,ImageError,it seems damaged\n"
-    (made / "failures.csv").write_text(failed)
-    return made
+        PILImage.fromarray(image[:, ::-1] if number else image).save(photos / f"frog {number}.png")
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    settings = {"segments": "grid:n_segments=16", "fill": "black", "budget": 40, "workers": 1}
+    return dx.batch(photos, model, tmp_path / "my run", **settings).folder
+
+
+def explanations(run):
+    """Paths of a run's explanations, in the order of its images."""
+    return [run / "explanations" / f"{key}.npz" for key in RunFolder(run).table()["id"].to_pylist()]
 
 
 # One explanation, in the shell.
@@ -111,7 +110,7 @@ def test_an_explanation_of_a_run_knows_its_image(explanation, tmp_path):
     [
         (["nowhere.npz"], 2, "does not exist"),
         (["bad.png"], 1, "can't read an explanation from bad.png"),
-        (["."], 1, "expected a folder that deap-xai batch wrote"),
+        (["."], 1, "expected a folder that deap-xai batch made"),
         (["frog.npz", "--out", "frog.png/x.html"], 1, "can't write to frog.png"),
         (["frog.npz", "--out", "."], 2, "is a directory"),
         ([], 2, "Missing argument"),
@@ -141,65 +140,66 @@ def test_a_run_gives_a_gallery(finished):
     assert (result.exit_code, result.stdout) == (0, f"wrote {page}\n")
     text = page.read_text()
     rows = facts_of(text)["rows"]
-    assert [row["image"] for row in rows] == ["photos/frog 0.jpg", "photos/frog 1.jpg"]
-    assert all("None" not in str(row["probability"]) for row in rows)
+    assert [row["image"] for row in rows] == ["frog 0.png", "frog 1.png"]
+    for row, saved in zip(rows, explanations(finished), strict=True):
+        assert row["probability"] == pytest.approx(Explanation.load(saved).probability, abs=1e-5)
     assert "1 image failed" in text
-    assert "it seems damaged" in text
+    assert "bad.jpg" in text
     assert "my run" in text
     for row in rows:
         with PILImage.open(page.parent / row["thumbnail"]) as picture:
             assert picture.size == (24, 24)
-    command = rows[0]["command"]
-    assert command == f"deap-xai report '{finished / 'explanations' / 'id0.npz'}'"
+    assert rows[0]["command"] == f"deap-xai report '{explanations(finished)[0]}'"
+
+
+def test_the_gallery_of_a_killed_run(finished, tmp_path):
+    """Its table is older than its explanations, and what failed may be explained by now."""
+    killed = RunFolder(finished)
+    first = killed.table().to_pylist()[0]
+    killed.table_file.unlink()
+    killed.fail(Failure(first["id"], first["image"], "ImageError", "it seemed damaged"))
+    for _ in range(2):
+        killed.fail(Failure("gone", "gone.jpg", "ImageError", "nothing there"))
+    text = report_run(finished, tmp_path / "page.html").read_text()
+    assert [row["image"] for row in facts_of(text)["rows"]] == ["frog 0.png", "frog 1.png"]
+    assert "it seemed damaged" not in text
+    assert text.count("gone.jpg") == 1
 
 
 def test_pictures_are_drawn_once(finished, tmp_path):
     page = report_run(finished, tmp_path / "page.html")
-    picture = tmp_path / "page-pictures" / "id0.jpg"
+    saved = explanations(finished)[0]
+    picture = tmp_path / "page-pictures" / f"{saved.stem}.jpg"
     drawn = picture.stat().st_mtime_ns
     report_run(finished, page)
     assert picture.stat().st_mtime_ns == drawn
-    saved = finished / "explanations" / "id0.npz"
     os.utime(saved, ns=(drawn + 10, drawn + 10))  # explained anew
     report_run(finished, page)
     assert picture.stat().st_mtime_ns > drawn
 
 
 def test_one_lost_explanation_costs_one_picture(finished, tmp_path):
-    (finished / "explanations" / "id0.npz").write_bytes(b"damaged")
+    first, second = explanations(finished)
+    first.write_bytes(b"damaged")
     (finished / "failures.csv").unlink()
     text = report_run(finished, tmp_path / "page.html").read_text()
     lost, there = facts_of(text)["rows"]
     assert lost["thumbnail"] is None
     assert "can't read an explanation from" in lost["warnings"][0]
-    assert there["thumbnail"] == "page-pictures/id1.jpg"
+    assert there["thumbnail"] == f"page-pictures/{second.stem}.jpg"
     assert "failed" not in text.partition("<style>")[0] + text.partition("</style>")[2]
 
 
-def test_ids_stay_in_their_folder(tmp_path):
-    (tmp_path / "run").mkdir()
-    rows = [{"id": "../../secret", "image": "a.jpg"}]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "run" / "results.parquet")
-    text = report_run(tmp_path / "run", tmp_path / "page.html").read_text()
-    command = facts_of(text)["rows"][0]["command"]
-    assert command.endswith("run/explanations/secret.npz")
-
-
-def test_tables_of_something_else(tmp_path):
-    pq.write_table(pa.Table.from_pylist([{"a": 1}]), tmp_path / "results.parquet")
-    with pytest.raises(SettingError, match="has the columns a; expected id and image"):
-        report_run(tmp_path, tmp_path / "page.html")
-    (tmp_path / "results.parquet").write_bytes(b"no table")
-    with pytest.raises(SettingError, match=r"can't read .*results\.parquet: "):
-        report_run(tmp_path, tmp_path / "page.html")
-    (tmp_path / "results.parquet").unlink()
-    with pytest.raises(SettingError, match=r"there is no .*results\.parquet; expected a folder"):
+def test_no_run_no_page(tmp_path):
+    with pytest.raises(SettingError, match="expected a folder that deap-xai batch made"):
         report_run(tmp_path, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 
 def test_no_explanation_is_needed_twice(finished):
     """What a card's command makes is the explanation's own page."""
-    saved = finished / "explanations" / "id1.npz"
+    saved = explanations(finished)[1]
     assert report(saved).exit_code == 0
-    assert saved.with_suffix(".html").read_text() == Explanation.load(saved).report()
+    assert saved.with_suffix(".html").read_text() == Explanation.load(saved).report(
+        image="frog 1.png"
+    )

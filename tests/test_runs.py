@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -465,3 +466,62 @@ def test_no_rows_is_a_table_too(tmp_path):
 
 def test_the_model_of_these_tests():
     assert cell_probability(np.ones((1, 16), bool)).shape == (1,)
+
+
+# What changes without its name, and names that are no text
+
+
+def test_file_names_that_are_no_text(tmp_path, image, model):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    PILImage.fromarray(image).save(folder / "a.png")
+    PILImage.fromarray(image).save(os.fsencode(folder) + b"/fr\xf6g.png")
+    Path(os.fsdecode(os.fsencode(folder) + b"/b\xe4d.png")).write_bytes(b"no picture")
+    tally = dx.batch(folder, model, tmp_path / "run", **SMALL)
+    assert (tally.explained, tally.failed) == (2, 1)
+    assert names(tmp_path / "run") == ["a.png", r"fr\xf6g.png"]
+    assert [f.image for f in RunFolder(tmp_path / "run").failures().values()] == [r"b\xe4d.png"]
+    assert dx.batch(folder, model, tmp_path / "run", **SMALL).earlier == 2
+    assert dx.summary(tmp_path / "run").images == ["a.png", r"fr\xf6g.png"]
+
+
+def test_another_picture_of_the_same_size_in_bytes_is_explained_anew(tmp_path, image, model):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    PILImage.fromarray(image).save(folder / "a.bmp")
+    PILImage.fromarray(image).save(folder / "b.bmp")
+    dx.batch(folder, model, tmp_path / "run", **SMALL)
+    before = table(tmp_path / "run")["sha256"].to_pylist()
+    PILImage.fromarray(image[::-1]).save(folder / "a.bmp")
+    (folder / "b.bmp").touch()  # a newer time is no other content
+    tally = dx.batch(folder, model, tmp_path / "run", **SMALL)
+    assert (tally.explained, tally.earlier) == (2, 1)
+    after = table(tmp_path / "run")["sha256"].to_pylist()
+    assert after[0] == hashlib.sha256((folder / "a.bmp").read_bytes()).hexdigest() != before[0]
+    assert after[1] == before[1]
+
+
+def test_a_model_that_changes_behind_its_name_is_another(pictures, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model_of_a_run.py").write_text("net = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import model_of_a_run
+
+    def made(seed):
+        torch.manual_seed(seed)
+        pool = torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
+        return torch.nn.Sequential(*pool, torch.nn.Linear(12, 3)).to(torch.bfloat16)
+
+    settings = {**SMALL, "device": "cpu", "size": 24, "batch_size": 4}
+    model_of_a_run.net = made(0)
+    (tmp_path / "list.txt").write_text(str(pictures / "a.png"))
+    run = functools.partial(
+        dx.batch, tmp_path / "list.txt", "model_of_a_run:net", tmp_path / "run", **settings
+    )
+    assert run().explained == 1
+    model_of_a_run.net = made(0)
+    assert run().earlier == 1
+    model_of_a_run.net = made(1)
+    with pytest.raises(RunError, match=r"other settings \(contents: there"):
+        run()

@@ -113,12 +113,12 @@ def test_odd_pictures():
 
 def test_predictions_are_held_against_labels():
     table = made_table(
-        label=["Frog", "3", "toad", None, "frog"],
-        target=[3, 3, 3, 3, 3],
-        target_name=["frog"] * 5,
-        asked=[None, None, None, None, "frog"],
+        label=["Frog", "3", "toad", None, "frog", "tree_frog"],
+        target=[3, 3, 3, 3, 3, 4],
+        target_name=[*["frog"] * 5, "tree frog"],
+        asked=[None, None, None, None, "frog", None],
     )
-    np.testing.assert_array_equal(overview._right(table), [1, 1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(overview._right(table), [1, 1, 0, np.nan, np.nan, 1])
 
 
 @settings(max_examples=25, deadline=None)

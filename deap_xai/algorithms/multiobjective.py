@@ -15,6 +15,7 @@ from deap_xai.algorithms.registration import (
     new_logbook,
     record,
 )
+from deap_xai.errors import SettingError
 
 __all__ = ["eaMuPlusLambda", "eaNSGA2", "eaNSGA3"]
 
@@ -46,7 +47,7 @@ def eaNSGA2(
 
     Returns
     -------
-    The last population that was evaluated whole, and a ``deap.tools.Logbook``.
+    The survivors of all that was evaluated, and a ``deap.tools.Logbook``.
     """
 
     def parents(survivors: list[Any]) -> list[Any]:
@@ -73,8 +74,15 @@ def eaNSGA3(
     """NSGA-III: survivors by ``toolbox.select`` along reference directions, parents at random.
 
     Deb and Jain, IEEE Transactions on Evolutionary Computation 18(4), 2014, through DEAP's
-    ``selNSGA3``. Meant for three objectives and more. Parameters as for :func:`eaNSGA2`.
+    ``selNSGA3``. Meant for three objectives and more; of one it raises
+    :class:`~deap_xai.errors.SettingError`. Parameters as for :func:`eaNSGA2`.
     """
+    n_objectives = len(population[0].fitness.weights)
+    if n_objectives < 2:
+        raise SettingError(
+            f"eaNSGA3 needs two objectives at least; got {n_objectives}: give more, such as "
+            "objectives=['probability', 'size', 'necessity'], or another algorithm"
+        )
 
     def parents(survivors: list[Any]) -> list[Any]:
         return tools.selRandom(survivors, len(survivors))

@@ -9,7 +9,7 @@ import numpy as np
 
 from deap_xai.errors import SettingError
 
-__all__ = ["class_index", "class_name"]
+__all__ = ["class_index", "class_name", "folded_name"]
 
 
 def class_name(index: int, class_names: Sequence[str] | None) -> str:
@@ -26,12 +26,15 @@ def class_name(index: int, class_names: Sequence[str] | None) -> str:
 
 
 def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
-    """The index of a class given by index or name; case and underscores don't matter.
+    """The index of a class given by index or name.
+
+    Case and underscores don't matter unless they alone tell two classes apart, as with ImageNet's
+    ``Cardigan``, a dog, and ``cardigan``, a garment.
 
     Raises
     ------
     SettingError
-        If there is no such class; the message has the closest names.
+        If there is no such class, or several; the message has the closest names.
 
     Examples
     --------
@@ -44,17 +47,28 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
         return int(target)
     if not isinstance(target, str):
         raise SettingError(f"target must be a class's index or name; got {target!r}")
-    folded = [_folded(str(name)) for name in class_names or ()]
-    if _folded(target) in folded:  # first, since a class may be called "7"
-        return folded.index(_folded(target))
+    names = [str(name) for name in class_names or ()]
+    if target in names:  # first, since a class may be called "7"
+        return names.index(target)
+    folded = [folded_name(name) for name in names]
+    alike = [i for i, name in enumerate(folded) if name == folded_name(target)]
+    if len({names[i] for i in alike}) > 1:
+        raise SettingError(
+            f"target {target!r} may be any of the classes "
+            f"{', '.join(f'{names[i]!r} ({i})' for i in alike)}; give the name as it stands there, "
+            "or an index"
+        )
+    if alike:
+        return alike[0]
     if target.isdecimal():
         return int(target)
     if class_names is None:
         raise SettingError(f"target {target!r}: this model has no class names; give an index")
-    close = difflib.get_close_matches(_folded(target), folded, n=3)
+    close = difflib.get_close_matches(folded_name(target), folded, n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise SettingError(f"target {target!r} is no class of this model{hint}")
 
 
-def _folded(name: str) -> str:
+def folded_name(name: str) -> str:
+    """A name without what case and underscores add."""
     return name.casefold().replace("_", " ").strip()

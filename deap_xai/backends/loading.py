@@ -63,11 +63,11 @@ def load_backend(
     if isinstance(model, Path):
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
-    if isinstance(model, str) and (found := _FILE.fullmatch(model)):
-        path, kind, values = found.groups()
-        values = parse_spec(f":{values or ''}")[1]
-        options = {"path": path, **options, **values}
-        return _load_file(options, kind.lower() == "xml", engine, precision or "fp32")
+    if isinstance(model, str) and (found := _file_of(model)):
+        options |= found
+        engine = options.pop("engine", engine)
+        precision = options.pop("precision", precision)
+        return _load_file(options, engine, precision or "fp32")
     own = _load(model, options)
     if engine is None and precision is None:
         return own
@@ -80,9 +80,15 @@ def load_backend(
     return module_on(own, engine or "torch", precision or "fp32")  # type: ignore[arg-type]
 
 
-def _load_file(
-    options: dict[str, Any], is_openvinos: bool, engine: str | None, precision: str
-) -> Backend:
+def _file_of(model: str) -> dict[str, Any] | None:
+    """The path of a model's file and what is said with it; None where a model is no file."""
+    if model.startswith("file:"):
+        return parse_spec(model)[1]
+    found = _FILE.fullmatch(model)
+    return found and {"path": found[1], **parse_spec(f":{found[3] or ''}")[1]}
+
+
+def _load_file(options: dict[str, Any], engine: str | None, precision: str) -> Backend:
     from deap_xai.backends.engines import file_on
 
     options.pop("device", None)  # these engines run on the CPU
@@ -91,6 +97,9 @@ def _load_file(
         chosen = {**options, "engine": engine, "precision": precision}
         return _call(backends.get("file"), chosen, f"the file {options['path']}")
 
+    if "path" not in options:
+        raise SettingError("the backend 'file' needs its parameter 'path': file:path=model.onnx")
+    is_openvinos = str(options["path"]).lower().endswith(".xml")
     engines = ["openvino"] if is_openvinos else ["onnx", "openvino"]
     return file_on(make, engines, engine or engines[0], precision)
 
@@ -134,9 +143,8 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
     known = inspect.signature(make).parameters
     for key in options:
         if key not in known:
-            raise SettingError(
-                f"{what} takes no option {key!r}; it takes: {', '.join(list(known)[len(args) :])}"
-            )
+            others = ", ".join(list(known)[len(args) :]) or "none"
+            raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
     if options.get("batch_size", 1) < 1:
         raise SettingError(f"batch_size must be at least 1; got {options['batch_size']}")
     return make(*args, **options)

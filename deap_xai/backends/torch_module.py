@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from PIL import Image as PILImage
 
 from deap_xai.backends.base import Backend
 from deap_xai.backends.transform import Preparation, split_transform
+from deap_xai.digests import module_digest
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
@@ -176,12 +176,7 @@ class TorchBackend(Backend):
 
     def digest(self) -> str:
         """A hash of the module: its structure and every weight."""
-        found = hashlib.sha256(repr(self._module).encode())
-        for name, tensor in self._module.state_dict().items():
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            plain = tensor.detach().cpu().contiguous().reshape(-1)
-            found.update(memoryview(plain.view(torch.uint8).numpy()))
-        return found.hexdigest()
+        return module_digest(self._module)
 
     def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
         """Segments, view and fill as tensors."""

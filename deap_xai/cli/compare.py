@@ -15,7 +15,7 @@ from deap_xai.cli.options import explainer_settings, key_and_spec, make_folder, 
 
 __all__ = ["compare"]
 
-LEFT_OUT = ("model", "pick", "seconds", "patience", "seed")
+LEFT_OUT = ("model", "pick", "seconds", "patience", "seed", "engine", "precision")
 """Options of one explanation that mean nothing where runs are compared at equal model calls."""
 
 EXAMPLES = """\b

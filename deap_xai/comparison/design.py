@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,22 +66,33 @@ class Design:
         return {**base, **given, "operators": roles, "budget": self.budget}
 
     def identities(self) -> dict[str, Any]:
-        """What each name means, to be kept beside the runs."""
+        """What each name means, to be kept beside the runs.
+
+        Every model is loaded once and every variant set up, so that mistakes show now.
+        """
+        contents = self._checked()
         return {
             "version": __version__,
             "budget": self.budget,
             "model settings": identity(self.model_settings()),
-            "models": {name: identity(model) for name, model in self.models.items()},
+            "models": {
+                name: [identity(model), contents[name]] for name, model in self.models.items()
+            },
             "images": {name: identity(image) for name, image in self.images.items()},
             "variants": {name: identity(self.search_settings(name)) for name in self.variants},
         }
 
-    def check(self) -> None:
-        """Load every model once and set up every variant, so that mistakes show now."""
+    def _checked(self) -> dict[str, str]:
+        """Each model's digest: what is behind its name."""
         image = next(iter(self.images.values()))
-        backends = [load_backend(m, **self.model_settings()) for m in self.models.values()]
-        for name in self.variants:
-            self._set_up(name, backends[0], image)
+        contents: dict[str, str] = {}
+        for name, model in self.models.items():
+            backend = load_backend(model, **self.model_settings())
+            if not contents:
+                for variant in self.variants:
+                    self._set_up(variant, backend, image)
+            contents[name] = backend.digest()
+        return contents
 
     def _set_up(self, variant: str, backend: Backend, image: Image) -> None:
         try:
@@ -113,7 +125,7 @@ def make_design(
     _check_names("base", base, (*SEARCH, *MODEL, "budget"))
     if isinstance(seeds, int):
         seeds = range(seeds)
-    if not seeds or len(set(seeds)) < len(seeds):
+    if len(seeds) == 0 or len(set(seeds)) < len(seeds):
         raise SettingError(f"seeds must be a number above 0 or distinct seeds; got {seeds!r}")
     named = _named(images, image_name, "image")
     return Design(
@@ -170,8 +182,11 @@ def factorial(levels: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
 
 def _roles() -> set[str]:
     """Every role of an operator that a toolbox or an algorithm of ours asks for."""
-    named = [defaults_of(algorithms.get(name)).operators for name in algorithms.names()]
-    return {*DEFAULT_OPERATORS, *itertools.chain(*named)}
+    found = set(DEFAULT_OPERATORS)
+    for name in algorithms.names():
+        with suppress(SettingError):  # a plug-in that can't be loaded
+            found.update(defaults_of(algorithms.get(name)).operators)
+    return found
 
 
 def _label(key: str, level: Any) -> str:

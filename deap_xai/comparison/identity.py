@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from deap_xai.digests import module_digest
+
 __all__ = ["differences", "identity"]
 
 
 def identity(value: Any) -> Any:
     """A value that JSON knows and that changes when the setting does.
 
-    Names and numbers stand for themselves, arrays and files for a hash of their content, torch
-    modules for one of their weights. A function stands for its qualified name and a hash of its
-    source, with what it closes over and what is bound to it; what it looks up elsewhere when it
-    runs (globals, other functions, data) isn't seen. Any other object stands for its class and
-    those of its attributes that are numbers, strings, arrays or torch modules.
+    Names and numbers stand for themselves, arrays and files (as ``Path``) for a hash of their
+    content, torch modules for one of their weights. A function stands for its qualified name and a
+    hash of its source, with what it closes over and what is bound to it; what it looks up elsewhere
+    when it runs (globals, other functions, data) isn't seen. Any other object stands for its class
+    and those of its attributes that are numbers, strings, arrays or torch modules.
 
     Examples
     --------
@@ -30,23 +32,28 @@ def identity(value: Any) -> Any:
     >>> identity(lambda: 1) == identity(lambda: 2)
     False
     """
+    return _identity(value, frozenset())
+
+
+def _identity(value: Any, within: frozenset[int]) -> Any:
+    """As :func:`identity`; ``within`` are the functions whose closures led here."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): identity(inner) for key, inner in value.items()}
+        return {str(key): _identity(inner, within) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [identity(inner) for inner in value]
+        return [_identity(inner, within) for inner in value]
     if isinstance(value, np.ndarray):
         facts = f"{value.dtype} {value.shape} "
         return f"array {facts}{_hash(facts.encode() + value.tobytes())}"
     if isinstance(value, Path):
         return f"{value} {_hash(value.read_bytes()) if value.is_file() else 'absent'}"
     if isinstance(value, functools.partial):
-        return [identity(value.func), identity(value.args), identity(value.keywords)]
+        return [_identity(one, within) for one in (value.func, value.args, value.keywords)]
     if inspect.isroutine(value):
-        return _of_function(value)
+        return _of_function(value, within)
     return _of_object(value)
 
 
@@ -65,23 +72,33 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         yield f"{path} was {old!r:.80}, is now {new!r:.80}"
 
 
-def _of_function(function: Any) -> Any:
+def _of_function(function: Any, within: frozenset[int]) -> Any:
     plain = inspect.unwrap(getattr(function, "__func__", function))
     name = f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', '')}"
+    if id(plain) in within:  # one that calls itself closes over itself
+        return name
+    within |= {id(plain)}
     try:
         text = inspect.getsource(plain)
     except (OSError, TypeError):  # built in, or typed where no file holds it
         text = ""
     if not text or "<lambda>" in name:  # two lambdas can share a line
         text += _bytecode(getattr(plain, "__code__", None))
-    closed = [cell.cell_contents for cell in getattr(plain, "__closure__", None) or ()]
+    closed = [_held(cell) for cell in getattr(plain, "__closure__", None) or ()]
     facts = [f"{name} {_hash(text.encode())}"]
     if closed or getattr(plain, "__defaults__", None):
-        facts += [identity(closed), identity(getattr(plain, "__defaults__", None))]
+        facts += [_identity(one, within) for one in (closed, getattr(plain, "__defaults__", None))]
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        facts.append(identity(owner))
+        facts.append(_identity(owner, within))
     return facts[0] if len(facts) == 1 else facts
+
+
+def _held(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet
+        return None
 
 
 def _bytecode(code: Any) -> str:
@@ -93,12 +110,8 @@ def _bytecode(code: Any) -> str:
 
 def _of_object(value: Any) -> Any:
     name = f"{type(value).__module__}.{type(value).__qualname__}"
-    if callable(weights := getattr(value, "state_dict", None)):
-        digest = hashlib.sha256()
-        for key, tensor in weights().items():
-            digest.update(key.encode())
-            digest.update(np.asarray(tensor.detach().cpu()).tobytes())
-        return f"{name} {digest.hexdigest()[:16]}"
+    if callable(getattr(value, "state_dict", None)):
+        return f"{name} {module_digest(value)[:16]}"
     simple = {
         key: identity(inner)
         for key, inner in sorted(getattr(value, "__dict__", {}).items())

@@ -15,9 +15,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from deap_xai.archive import Archive
-from deap_xai.comparison.design import Design, Run
+from deap_xai.comparison.design import Run
 from deap_xai.comparison.identity import differences
 from deap_xai.errors import SettingError
+from deap_xai.files import write_whole
 
 __all__ = ["Record", "RunFolder"]
 
@@ -42,15 +43,15 @@ class RunFolder:
     ----------
     folder
         Made where it is missing.
-    design
-        Whose runs they are. Beside each run its file keeps what every name meant, so that a run
-        under other settings is never taken for one of this design.
+    identities
+        Of the design whose runs they are: what every name means. Beside each run its file keeps
+        this, so that a run under other settings is never taken for one of this design.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], design: Design) -> None:
+    def __init__(self, folder: str | os.PathLike[str], identities: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._identities = design.identities()
+        self._identities = identities
 
     def read(self, run: Run) -> Record | None:
         """The run if it was finished; None where it wasn't, or its file is damaged.
@@ -88,13 +89,7 @@ class RunFolder:
             masks=np.packbits(record.archive.masks, axis=1),
             probabilities=record.archive.probabilities,
         )
-        path = self._path(record.run)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(self._path(record.run), buffer.getvalue())
 
     def _check(self, facts: Mapping[str, Any], run: Run) -> None:
         old, new = {"format": facts["format"]}, {"format": FORMAT}

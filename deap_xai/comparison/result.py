@@ -78,7 +78,7 @@ class Comparison:
         return means.sort_values(measure, ascending=False, kind="stable")
 
     def friedman(self, measure: str = "front_quality") -> float:
-        """P-value of Friedman's test that all variants are alike."""
+        """P-value of Friedman's test that all variants are alike; of Wilcoxon's for two."""
         return statistics.friedman(self._blocks(measure).values)
 
     def pairs(self, measure: str = "front_quality") -> pd.DataFrame:
@@ -178,9 +178,13 @@ class Comparison:
 
 
 def make_comparison(
-    design: Design, records: Sequence[Record], failures: Mapping[Run, str], notes: Sequence[str]
+    design: Design,
+    records: Sequence[Record],
+    failures: Mapping[Run, str],
+    notes: Sequence[str],
+    identities: Mapping[str, Any],
 ) -> Comparison:
-    """Tables from records."""
+    """Tables from records, with what each name meant."""
     table = pd.DataFrame([_row(record) for record in records])
     failed = pd.DataFrame(
         [{**run._asdict(), "error": error} for run, error in failures.items()],
@@ -201,7 +205,7 @@ def make_comparison(
             "isn't a better search"
         )
     long = pd.concat([_trajectory(record) for record in records], ignore_index=True)
-    return Comparison(table, long, failed, design.identities(), tuple(notes))
+    return Comparison(table, long, failed, identities, tuple(notes))
 
 
 def _row(record: Record) -> dict[str, Any]:

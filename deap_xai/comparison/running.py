@@ -110,8 +110,8 @@ def compare(
     if jobs == 0:
         raise SettingError("jobs must be a number of processes, or -1 for one a core; got 0")
     design = make_design(images, models, variants, base or {}, seeds)
-    design.check()
-    folder = None if out is None else _folder(Path(out) / "runs", design)
+    identities = design.identities()
+    folder = None if out is None else _folder(Path(out) / "runs", identities)
     runs = design.runs()
     kept = [] if folder is None else [folder.read(run) for run in runs]
     records = {record.run: record for record in kept if record is not None}
@@ -136,7 +136,7 @@ def compare(
     if not records:
         raise DeapXaiError(f"every run failed; the first: {next(iter(failures.values()))}")
     ordered = [records[run] for run in runs if run in records]
-    return make_comparison(design, ordered, failures, notes)
+    return make_comparison(design, ordered, failures, notes, identities)
 
 
 class _Task(NamedTuple):
@@ -186,8 +186,8 @@ def _outcome(task: _Task) -> tuple[Run, Record | str]:
 
 def _search(task: _Task) -> Record:
     start = time.perf_counter()
-    explainer = Explainer(_backend(task.model, task.model_settings), **task.settings)
     with _one_thread():
+        explainer = Explainer(_backend(task.model, task.model_settings), **task.settings)
         evaluator = explainer.evaluator(task.image)
         explainer.search(evaluator)
     seconds = time.perf_counter() - start
@@ -221,8 +221,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _folder(path: Path, design: Design) -> RunFolder:
+def _folder(path: Path, identities: Mapping[str, Any]) -> RunFolder:
     try:
-        return RunFolder(path, design)
+        return RunFolder(path, identities)
     except OSError as error:
         raise SettingError(f"can't write to {path}: {error.strerror}") from error

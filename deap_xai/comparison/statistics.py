@@ -88,10 +88,15 @@ def blocks(table: pd.DataFrame, measure: str) -> Blocks:
 
 
 def friedman(values: pd.DataFrame) -> float:
-    """P-value of Friedman's test that all variants are alike; 1 where all are equal."""
+    """P-value of Friedman's test that all variants are alike; 1 where all are equal.
+
+    It takes three variants at least; of two, Wilcoxon's signed-rank test.
+    """
     columns = values.to_numpy(float).T
     if len(values) < 2 or (columns == columns[0]).all():
         return 1.0
+    if len(columns) == 2:
+        return _wilcoxon(*(values[name] for name in values))
     return float(stats.friedmanchisquare(*columns).pvalue)
 
 

@@ -32,7 +32,8 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
     --------
     >>> from types import SimpleNamespace
     >>> settings = {"model": "demo", "fill": "color:rgb=(9, 9, 9)", "python_only": []}
-    >>> command_line(SimpleNamespace(settings=settings, target=3, seed=0), "my frog.png")
+    >>> made = SimpleNamespace(settings=settings, target=3, seed=0, reference=None)
+    >>> command_line(made, "my frog.png")
     "deap-xai explain 'my frog.png' --model demo --target 3 --fill 'color:rgb=(9, 9, 9)' --seed 0"
     """
     settings = explanation.settings
@@ -43,6 +44,8 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
     for name in OPTIONS:
         if settings.get(name) is not None:
             words += [f"--{name}", str(settings[name])]
+    if explanation.reference is not None or settings.get("engine") in ("onnx", "openvino"):
+        words += ["--engine", settings["engine"], "--precision", settings["precision"]]
     for role, spec in settings.get("operators", {}).items():
         words += ["--set", f"{role}={spec}"]
     for objective in settings.get("objectives", ()):

@@ -88,7 +88,8 @@ def shown_points(explanation: Explanation) -> list[FrontPoint]:
 
 
 def _point(explanation: Explanation, point: FrontPoint) -> dict[str, Any]:
-    archive = explanation.archive
+    # The front's numbers are the own model's, so this one is.
+    archive = explanation.reference or explanation.archive
     row = archive.find(~point.mask)
     rest = explanation.probability_rest if (point.mask == explanation.mask).all() else np.nan
     return {

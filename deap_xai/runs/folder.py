@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from deap_xai.errors import RunError, SettingError
 from deap_xai.explanation import Explanation
+from deap_xai.files import write_whole
 from deap_xai.runs.rows import SCHEMA, row_of
 
 __all__ = ["Failure", "RunFolder"]
@@ -204,16 +205,6 @@ class RunFolder:
             # One that was damaged after it was written counts as not there.
             with suppress(SettingError, KeyError):
                 yield row_of(Explanation.load(self.file(item_id)))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _joined(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:

@@ -24,7 +24,7 @@ SUFFIXES = frozenset(
 
 
 class Item(NamedTuple):
-    """One image to explain.
+    r"""One image to explain.
 
     Attributes
     ----------
@@ -32,6 +32,7 @@ class Item(NamedTuple):
         Names its files: the image's stem, and a hash of its name and target.
     image
         Its name: the path below the folder or the list's folder, with ``/``; else the whole path.
+        Bytes of it that aren't UTF-8 are written as in ``caf\xe9.jpg``.
     path
         Where it is: an absolute path.
     target
@@ -111,7 +112,8 @@ def _item(root: Path, path: str, target: str | None = None, label: str | None = 
         size = Path(whole).stat().st_size
     except (OSError, ValueError):
         size = -1  # what is wrong with it is said when it should be explained
-    return Item(f"{stem}-{digest[:16]}", name, whole, target or None, label or None, size)
+    told = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return Item(f"{stem}-{digest[:16]}", told, whole, target or None, label or None, size)
 
 
 def _plain(paths: Iterable[str]) -> Iterator[Mapping[str, str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from deap_xai.backends.classes import folded_name
 from deap_xai.checks import PASSES
 from deap_xai.errors import SettingError
 from deap_xai.runs.folder import RunFolder
@@ -223,7 +224,7 @@ def _right(table: pa.Table) -> NDArray[np.float64]:
         [
             np.nan
             if label is None or asked is not None
-            else float(label.casefold() in (str(target), name.casefold()))
+            else float(label == str(target) or folded_name(label) == folded_name(name))
             for label, asked, target, name in zip(*columns, strict=True)
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.items import Images, Item, list_items
 from deap_xai.runs.settings import run_settings, settings_hash
 from deap_xai.runs.spread import Spread, explain_all, spreading
-from deap_xai.runs.worker import Task, packed
+from deap_xai.runs.worker import Task, one_thread, packed
 
 __all__ = ["Tally", "batch"]
 
@@ -118,7 +119,10 @@ def batch(
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise SettingError(f"workers must be a whole number of at least 1; got {workers!r}")
     source, items = list_items(images, Path(out))
-    explainer = Explainer(model, **settings)
+    import torch  # noqa: F401  # only what is there can be held to one thread
+
+    with one_thread():  # some engines fix their number of threads as they load
+        explainer = Explainer(model, **settings)
     facts = run_settings(explainer, source, model, settings)
     if workers is None and cluster is None and _on_gpu(explainer):
         workers = 1
@@ -147,12 +151,27 @@ def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
     """What isn't explained yet; a table of what is gets written."""
     table = folder.table()
     folder.write(table)
-    sizes = dict(zip(table["id"].to_pylist(), table["bytes"].to_pylist(), strict=True))
-    todo = [item for item in items if sizes.get(item.id, -2) != item.bytes]
+    columns = [table[name].to_pylist() for name in ("id", "bytes", "sha256")]
+    done = {key: facts for key, *facts in zip(*columns, strict=True)}
+    todo = [one for one in items if one.id not in done or _changed(folder, one, *done[one.id])]
     with folder.writing():
         for item in todo:  # an image that has changed since
             folder.file(item.id).unlink(missing_ok=True)
     return todo
+
+
+def _changed(folder: RunFolder, item: Item, size: int, digest: str) -> bool:
+    """Whether an image is another one than was explained; read only where its file is newer."""
+    if item.bytes != size:
+        return True
+    try:
+        image, made = Path(item.path).stat(), folder.file(item.id).stat()
+        # One that was moved here keeps its time of modification, but not its change time.
+        if max(image.st_mtime_ns, image.st_ctime_ns) < made.st_mtime_ns:
+            return False
+        return hashlib.sha256(Path(item.path).read_bytes()).hexdigest() != digest
+    except OSError:
+        return True  # what is wrong with it is said when it should be explained
 
 
 def _run(

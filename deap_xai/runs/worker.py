@@ -29,7 +29,7 @@ from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import Item
 from deap_xai.runs.rows import row_of
 
-__all__ = ["Outcome", "Task", "explain_one", "image_seed", "packed"]
+__all__ = ["Outcome", "Task", "explain_one", "image_seed", "one_thread", "packed"]
 
 DEATHS = 2
 """An image over which so many workers died isn't tried again in this run."""
@@ -107,9 +107,9 @@ def explain_one(task: Task, item: Item) -> Outcome:
         _follow(task.parent)
     _leave_chance_alone()
     own = task.explainer
-    explainer = _unpacked(own) if isinstance(own, bytes) else own
     folder = RunFolder(task.folder)
-    with _ONE_AT_A_TIME, _one_thread():
+    with _ONE_AT_A_TIME, one_thread():
+        explainer = _unpacked(own) if isinstance(own, bytes) else own
         if (row := _row_on_file(folder, item)) is not None:
             return Outcome(item, row)  # done already, by a worker whose answer was lost
         marker = folder.running / item.id
@@ -163,7 +163,7 @@ def _unpacked(settings: bytes) -> Explainer:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread a worker: no core has two to serve, and sums come out the same everywhere."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 1

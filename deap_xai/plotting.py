@@ -35,8 +35,8 @@ EDGE = (255, 170, 0)
 """Colour of the line around the kept part."""
 
 
-def kept_picture(view: View, segments: Segments, mask: Mask, paper: int = 255) -> View:
-    """The view with what isn't kept faded to paper and a line around what is: (h, w, 3), uint8.
+def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
+    """The view with what isn't kept faded to white and a line around what is: (h, w, 3), uint8.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def kept_picture(view: View, segments: Segments, mask: Mask, paper: int = 255) -
     ([0, 0, 0], [209, 209, 209])
     """
     keep = mask[segments]
-    faded = (0.18 * view + 0.82 * paper).astype(np.uint8)
+    faded = (0.18 * view + 0.82 * 255).astype(np.uint8)
     picture = np.where(keep[..., None], view, faded)
     if keep.any() and not keep.all():
         picture[find_boundaries(keep, mode="outer") & ~keep] = EDGE

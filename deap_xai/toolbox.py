@@ -137,7 +137,7 @@ def make_toolbox(
 def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:
     bits, n_segments = toolbox.bits(), toolbox.evaluator.n_segments
     try:
-        individual = make(bits)
+        individual = make(bits.tolist() if isinstance(bits, np.ndarray) else bits)
     except (TypeError, OverflowError) as error:
         raise OperatorError(f"the initialiser 'bits' must return bits: {error}") from error
     if len(individual) != n_segments or individual.count(0) + individual.count(1) != n_segments:

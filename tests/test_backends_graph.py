@@ -280,6 +280,19 @@ def test_a_file_of_the_users(tmp_path, engine, shape, kind, answers, abs_):
     assert backend.batch_size == (shape[0] if isinstance(shape[0], int) else 8)
 
 
+def test_what_a_spec_says_of_a_file_is_done(tmp_path, engine):
+    path = write(tmp_path / "model.onnx")
+    masked_view, masks = masked()
+    expected = softmax(logits_of(masked_view.render(masks), MEAN, STD))
+    for head in (f"{path}:", f"file:path={path},"):
+        backend = load_backend(f"{head}engine={engine},mean={MEAN},std={STD}", device="cpu")
+        assert (backend.engine, backend.precision) == (engine, "fp32")
+        assert backend.predict_masked(masked_view, masks) == pytest.approx(expected, abs=1e-5)
+    assert load_backend(f"file:path={path}", engine=engine).engine == engine
+    with pytest.raises(SettingError, match=r"needs its parameter 'path': file:path=model\.onnx"):
+        load_backend("file:mean=0.5")
+
+
 def test_sizes_of_files(tmp_path):
     pytest.importorskip("onnx", reason="needs the extra onnx")
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")

@@ -363,6 +363,13 @@ def test_errors_of_the_operators_own_pass_through(toolbox):
         toolbox.mutate(toolbox.individual())
 
 
+def test_first_bits_may_be_an_array(make_explainer, image):
+    mask = np.arange(S) % 2 == 0
+    for bits in (mask, mask.astype(int), mask.tolist()):
+        toolbox = make_explainer(operators={"bits": lambda n, bits=bits: bits}).toolbox(image)
+        assert list(toolbox.individual()) == [1, 0] * (S // 2)
+
+
 @pytest.mark.parametrize(
     ("bits", "message"),
     [

@@ -84,7 +84,7 @@ class GraphBackend(Backend):
     mean, std
         Of each channel: a graph of floats gets ``(view / 255 - mean) / std``, one of uint8 the
         view itself.
-    name, class_names, engine, precision, reference
+    name, class_names, engine, precision
         As for every :class:`~deap_xai.backends.Backend`.
     batch_size
         Views at once; None takes 8 until it is measured. A graph of a fixed batch gets that.
@@ -102,13 +102,12 @@ class GraphBackend(Backend):
         name: str,
         engine: str,
         precision: str = "fp32",
-        reference: Backend | None = None,
         class_names: Sequence[str] | None = None,
         batch_size: int | None = None,
         digest: Callable[[], str],
     ) -> None:
         self.name, self.class_names = name, class_names
-        self.engine, self.precision, self.reference = engine, precision, reference
+        self.engine, self.precision = engine, precision
         self.batch_size = BATCH if batch_size is None else batch_size
         self.measure_batch_size = batch_size is None
         self._digest = digest

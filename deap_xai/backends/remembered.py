@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from deap_xai.files import write_whole
+
 __all__ = ["key_of", "recall", "remember"]
 
 PACKAGES = ("deap-xai", "numpy", "torch", "onnxruntime", "openvino")
@@ -35,13 +37,9 @@ def recall(key: str) -> dict[str, Any]:
 
 def remember(key: str, facts: dict[str, Any]) -> None:
     """Write facts under a key, whole or not at all; where nothing can be written, nothing is."""
-    part = _folder() / f".{key}.{os.getpid()}.part"
     with suppress(OSError):
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(facts))
-        part.replace(_folder() / f"{key}.json")
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
+        _folder().mkdir(parents=True, exist_ok=True)
+        write_whole(_folder() / f"{key}.json", json.dumps(facts).encode())
 
 
 def _folder() -> Path:

@@ -56,16 +56,14 @@ class Place(NamedTuple):
     p: float
 
 
-def standing_out(
-    maps: NDArray[Any], kept: NDArray[Any], names: NDArray[Any], level: float = LEVEL
-) -> list[Place]:
+def standing_out(maps: NDArray[Any], kept: NDArray[Any], names: NDArray[Any]) -> list[Place]:
     """Corners and edges that explanations sit on more often than chance, over all and by class.
 
     Were k of S superpixels kept at random, each place would be covered by k/S on average,
     whatever the superpixels' shapes. Coverages of different pictures are independent and in 0..1,
     so a mean over n of them exceeds its expectation by t with a probability of at most
     exp(-2 n t**2): Hoeffding, "Probability inequalities for sums of bounded random variables",
-    JASA 58, 1963, theorem 1. A place stands out if that bound is below ``level`` divided by the
+    JASA 58, 1963, theorem 1. A place stands out if that bound is below ``LEVEL`` divided by the
     number of places and classes looked at, and the place holds a quarter of what is kept, so that
     ears or a tail that reach the edge now and then don't count.
 
@@ -77,8 +75,6 @@ def standing_out(
         (N,): share of superpixels that is kept.
     names
         (N,): class of each picture.
-    level
-        Chance of any false alarm.
 
     Returns
     -------
@@ -102,7 +98,7 @@ def standing_out(
         for (row, column), where in cell_names().items():
             excess = float(coverage[row, column]) - expected
             p = math.exp(-2 * n * excess**2) if excess > 0 else 1.0
-            if p <= level / (12 * len(classes)) and share[row, column] >= SHARE:
+            if p <= LEVEL / (12 * len(classes)) and share[row, column] >= SHARE:
                 facts = float(coverage[row, column]), expected, float(share[row, column]), p
                 found.append(Place(where, row, column, name, n, *facts))
     return sorted(found, key=lambda place: -place.coverage)

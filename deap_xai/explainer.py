@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from deap_xai.algorithms import Defaults, algorithms, defaults_of
+from deap_xai.algorithms import Defaults, algorithms, defaults_of, unheeded
 from deap_xai.archive import FrontPoint, front, full_and_empty
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
@@ -35,7 +35,7 @@ from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
 from deap_xai.together import together
-from deap_xai.toolbox import Toolbox, check_roles, make_toolbox
+from deap_xai.toolbox import Toolbox, as_roles, check_roles, make_toolbox
 from deap_xai.typing import Segments, View
 
 __all__ = ["Explainer"]
@@ -81,7 +81,7 @@ class Explainer:
     budget, seconds, patience
         When to stop: model calls, wall time, model calls without gain; whichever is first.
     seed
-        Same seed, same explanation.
+        Same seed, same explanation, on one machine at one batch size: last digits depend on these.
     weights, device, transform, size, class_names, batch_size
         For the model, where they apply to it; see :func:`~deap_xai.backends.load_backend`. Without
         a batch size the best is measured once for each model, view size and machine.
@@ -139,8 +139,8 @@ class Explainer:
         defaults = defaults_of(self._algorithm)
         loop = PLAIN if algorithm is None else defaults
         self._loop_objectives = resolve_objectives(objectives or loop.objectives)
-        self._loop_operators = {**loop.operators, **(operators or {})}
-        self.operators = {**defaults.operators, **(operators or {})}
+        self._loop_operators = {**loop.operators, **as_roles(operators)}
+        self.operators = {**defaults.operators, **as_roles(operators)}
         self._roles = tuple(defaults.operators)
         for spec in self.operators.values():
             operator_registry.resolve(spec)
@@ -222,6 +222,7 @@ class Explainer:
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits())
         evaluator.on_batch = progress or None
+        notes += unheeded(self._algorithm, [one.name for one in self.objectives])
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
 
@@ -245,7 +246,7 @@ class Explainer:
 
         for one in images if self.backend.measure_batch_size else ():
             with suppress(Exception):  # what is wrong with it is told when its turn comes
-                settle_batch_size(self.backend, self._masked_view(one)[0])
+                self.evaluator(one, 0)
                 break
         jobs = [
             partial(explain, image=one, target=its)
@@ -264,7 +265,9 @@ class Explainer:
         # The search's own matrices are too small to be worth more than one thread.
         one_thread = threadpool_limits(1, user_api="blas")
         with one_thread, seeded(self.seed), suppress(BudgetExhausted):
-            evaluator.probabilities(full_and_empty(evaluator.n_segments))
+            for mask in full_and_empty(evaluator.n_segments):
+                # One by one, as when the full view tells the target: last digits may depend on it.
+                evaluator.probabilities(mask[None])
             toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed)
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
@@ -296,15 +299,12 @@ class Explainer:
     def _evaluator(
         self, image: Any, target: int | str | None, budget: Budget
     ) -> tuple[Evaluator, list[str]]:
-        masked_view, notes = self._masked_view(image)
+        view = self.backend.view(load_image(image))
+        segments, notes = segment(view, self.segments)
+        masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
         index = None if target is None else class_index(target, self.backend.class_names)
         settle_batch_size(self.backend, masked_view)
         return Evaluator(self.backend, masked_view, index, budget), notes
-
-    def _masked_view(self, image: Any) -> tuple[MaskedView, list[str]]:
-        view = self.backend.view(load_image(image))
-        segments, notes = segment(view, self.segments)
-        return MaskedView(view, segments, fill_view(view, segments, self.fill)), notes
 
     def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""

@@ -122,7 +122,7 @@ class Registry:
         known = parameters(function)
         for key in values:
             if key not in known:
-                options = ", ".join(f"{k}={v!r}" for k, v in known.items()) or "none"
+                options = ", ".join(f"{k}={_shown(v)}" for k, v in known.items()) or "none"
                 raise SettingError(
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
@@ -220,6 +220,10 @@ def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
         if parameter.kind is parameter.KEYWORD_ONLY
         or (parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in FILLED)
     }
+
+
+def _shown(default: Any) -> str:
+    return "…" if default is ... else repr(default)
 
 
 def _required(function: Callable[..., Any]) -> set[str]:

@@ -28,6 +28,7 @@ def report_file(saved: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
         If the page can't be written.
     """
     explanation = Explanation.load(saved)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     about = explanation.settings.get("image", {})  # a run notes there which image it was
     return explanation.report(out, image=about.get("image", ""))
 

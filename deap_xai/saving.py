@@ -64,7 +64,7 @@ def unpacked(path: str | os.PathLike[str]) -> dict[str, Any]:
             return _fields(dict(file))
     except Exception as error:  # zip, NumPy and JSON have errors of their own for a bad file
         raise SettingError(
-            f"can't read an explanation from {os.fspath(path)}: {error}; expected a file "
+            f"can't read an explanation from {os.fspath(path)}: {_reason(error)}; expected a file "
             "written by Explanation.save"
         ) from error
 
@@ -91,3 +91,9 @@ def _fields(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         "reference": own,
         "checks": checks,
     }
+
+
+def _reason(error: Exception) -> str:
+    """In words; what NumPy says of a file that is none of its own is advice to run its code."""
+    told = getattr(error, "strerror", None)
+    return str(told or ("it is no such file" if "pickle" in str(error) else error))

@@ -18,7 +18,7 @@ from deap_xai.objectives import Objective
 from deap_xai.operators import operators
 from deap_xai.registry import Spec
 
-__all__ = ["DEFAULT_OPERATORS", "Toolbox", "check_roles", "make_toolbox"]
+__all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_roles", "check_roles", "make_toolbox"]
 
 DEFAULT_OPERATORS: Mapping[str, Spec] = {
     "bits": "initBernoulli:p=0.5",
@@ -71,6 +71,16 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
         if name == "neighbours":
             return self.evaluator.neighbours
         return self.rng if name == "rng" else self.evaluator
+
+
+def as_roles(operators: Any) -> dict[str, Spec]:
+    """Operators by role, of what the user gave; None: none."""
+    if not isinstance(operators, Mapping | None):
+        raise SettingError(
+            f"operators must map roles to operators, such as {{'mate': 'cxRegion'}}; got "
+            f"{operators!r:.80}"
+        )
+    return dict(operators or {})
 
 
 def check_roles(chosen: Iterable[str], further: Iterable[str]) -> None:

@@ -197,6 +197,52 @@ def test_ctrl_c_before_anything_is_known(folder, monkeypatch):
     assert result.stdout == ""
 
 
+def test_ctrl_c_amid_one_of_several_images_stops(folder, monkeypatch):
+    calls = []
+
+    def interrupted(images):
+        calls.append(len(images))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return CellModel()(images)
+
+    monkeypatch.setattr(sys.modules["cell_models"], "classify", interrupted)
+    result = run("frog.png", "toad.png", "frog.png")
+    assert result.exit_code == 130
+    assert "frog.png: class 1" in result.stdout
+    assert "Note: the search was interrupted" in result.stdout
+    assert "toad.png" not in result.stdout
+    assert result.stderr == "Stopped: 2 of 3 images weren't begun\n"
+    assert len(calls) == 4
+
+
+def test_what_was_not_asked_is_called_so(folder):
+    result = run("frog.png", *SMALL, "--budget", "1", small=False)
+    assert "  nothing       not asked\n" in result.stdout
+    assert "nan" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--algorithm", "eaElitist", "--set", "select=selTournament:tournsize=0"], "ValueError"),
+        (
+            ["--algorithm", "eaElitist", "--set", "mutate=mutFlipBit:indpb=abc"],
+            "TypeError: '<' not",
+        ),
+        (["--classes", "frog.png"], "UnicodeDecodeError"),
+        (["--pick", "smallest:p=high"], "p must be a number, such as 0.9; got 'high'"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_one_line(folder, args, message):
+    result = run("frog.png", *SMALL, "--budget", "100", *args, small=False)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+
+
 def test_list_prints_everything_that_can_be_named():
     from deap_xai.registry import REGISTRIES
 

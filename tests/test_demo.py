@@ -257,3 +257,28 @@ def test_the_same_explanation_at_any_batch_size(name, algorithm):
         assert (other.archive.probabilities == found[0].archive.probabilities).all()
         assert (other.mask == found[0].mask).all()
         assert (other.attribution == found[0].attribution).all()
+
+
+def test_the_demo_stops_at_ctrl_c_and_draws_png(tmp_path, monkeypatch):
+    from deap_xai.demo import show as showing
+
+    shown = []
+
+    def interrupted(name, number, **settings):
+        shown.append(name)
+        one = first if len(shown) == 1 else dataclasses.replace(
+            first.explanation, warnings=("the search was interrupted; …",)
+        )  # fmt: skip
+        return first if len(shown) == 1 else first._replace(explanation=one)
+
+    first = showing.show("resnet", 0, budget=20)
+    monkeypatch.setattr(showing, "show", interrupted)
+    args = ["demo", "--pictures", "1", "--out", str(tmp_path / "demo.png")]
+    result = CliRunner().invoke(main, args)
+    assert (result.exit_code, len(shown)) == (1, 2)
+    assert "Aborted!" in result.stderr
+    assert not (tmp_path / "demo.png").exists()
+    result = CliRunner().invoke(main, ["demo", "--out", "demo.txt"])
+    assert result.exit_code == 2
+    assert "'demo.txt' doesn't end in .png" in result.stderr
+    assert len(shown) == 2

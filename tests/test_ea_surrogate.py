@@ -13,6 +13,7 @@ from test_attribution import additive, of_masks
 from deap_xai.algorithms import algorithms, defaults_of, eaSurrogate
 from deap_xai.algorithms.surrogate import _Search
 from deap_xai.archive import front, front_quality
+from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.objectives import resolve_objectives
 from deap_xai.picking import smallest
@@ -388,3 +389,9 @@ def test_it_finds_the_smallest_sufficient_mask_mostly():
         assert found.size >= optimum
         hits += found.size == optimum
     assert hits >= 7  # of 8
+
+
+@pytest.mark.parametrize("spec", ["eaSurrogate:pool=0", "eaSurrogate:batch=0"])
+def test_batch_and_pool_are_one_at_least(make_explainer, image, spec):
+    with pytest.raises(SettingError, match=r"batch and pool must be 1 at least; got \d+ and \d+"):
+        make_explainer(algorithm=spec, budget=30).explain(image)

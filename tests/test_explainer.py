@@ -366,3 +366,26 @@ def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):
     assert any("no small part was found" in note for note in everything.warnings) == kept
     whole = make_explainer(model=lambda x: np.full((len(x), 2), 0.5), pick="best", budget=3)
     assert "no small part was found" not in " ".join(whole.explain(image).warnings)
+
+
+def test_naming_the_most_probable_class_changes_nothing(make_explainer, image, model):
+    asked = [make_explainer(budget=60).explain(image, target) for target in (None, 1)]
+    assert (asked[0].archive.masks == asked[1].archive.masks).all()
+    first = model.batches[: len(model.batches) // 2]
+    assert first == model.batches[len(model.batches) // 2 :]  # and last digits depend on these
+
+
+def test_objectives_that_nobody_heeds_are_told(make_explainer, image):
+    def told(**settings):
+        return " ".join(make_explainer(budget=40, **settings).explain(image).warnings)
+
+    said = "eaSurrogate searches for probability against size, not for pieces; name an algorithm"
+    assert said in told(objectives=["probability", "pieces"])
+    assert said in told(objectives=["pieces"], algorithm="eaSurrogate:pool=100")
+    assert said not in told(objectives=["probability"])
+    assert said not in told(objectives=["probability", "pieces"], algorithm="eaNSGA2")
+
+
+def test_operators_are_named_by_role(make_explainer):
+    with pytest.raises(SettingError, match=r"must map roles to operators, .*; got 'cxRegion'"):
+        make_explainer(operators="cxRegion")

@@ -111,7 +111,7 @@ def test_an_explanation_of_a_run_knows_its_image(explanation, tmp_path):
         (["nowhere.npz"], 2, "does not exist"),
         (["bad.png"], 1, "can't read an explanation from bad.png"),
         (["."], 1, "expected a folder that deap-xai batch made"),
-        (["frog.npz", "--out", "frog.png/x.html"], 1, "can't write to frog.png"),
+        (["frog.npz", "--out", "frog.png/x.html"], 1, "can't write frog.png/x.html: "),
         (["frog.npz", "--out", "."], 2, "is a directory"),
         ([], 2, "Missing argument"),
     ],

@@ -19,6 +19,7 @@ from PIL import Image as PILImage
 import deap_xai as dx
 from deap_xai.demo import creature
 from deap_xai.errors import MissingExtraError, RunError
+from deap_xai.explanation import Explanation
 from deap_xai.runs import spread
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.items import list_items
@@ -279,7 +280,7 @@ def test_workers_that_always_die_end_the_run(cells, tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.open({}, "")
     items = list_items(cells, tmp_path)[1]
-    task = Task(b"", str(folder.path), 0, None)
+    task = Task(b"", str(folder.path), 0, 8, None)
     assert len(list(spread.explain_all(broken, task, folder, items))) == 12
     with pytest.raises(RunError, match=r"died 5 times .* OSError: no memory at all. What"):
         list(spread.explain_all(worse, task, folder, items))
@@ -289,7 +290,7 @@ def test_what_another_worker_finished_is_not_done_again(cells, tmp_path):
     folder = RunFolder(tmp_path / "run")
     dx.batch(cells, "killers:classify", folder.path, workers=1, **CELLS)
     items = list_items(cells, tmp_path)[1]
-    task = Task(dx.Explainer(lambda images: 1 / 0), str(folder.path), 0, None)
+    task = Task(dx.Explainer(lambda images: 1 / 0), str(folder.path), 0, 8, None)
     outcome = explain_one(task, items[0])
     assert outcome.failure is None
     assert outcome.row is not None
@@ -301,3 +302,39 @@ def test_settings_json_is_whole_at_once(cells, tmp_path):
     facts = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert facts["settings"]["model"] == "killers:classify"
     assert len(facts["hash"]) == 64
+
+
+def test_batch_size_and_engine_are_settled_once(tmp_path, image, monkeypatch):
+    """Measured anew by every worker they would differ, and so would last digits."""
+    torch = pytest.importorskip("torch")
+    measured = []
+
+    def settle(backend, masked_view):
+        if backend.measure_batch_size:
+            measured.append(backend)
+            backend.batch_size, backend.measure_batch_size = 3 + len(measured), False
+
+    monkeypatch.setattr("deap_xai.explainer.settle_batch_size", settle)
+    torch.manual_seed(0)
+    pool = torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
+    net = torch.nn.Sequential(*pool, torch.nn.Linear(12, 3))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a bad one.png").write_bytes(b"no picture")
+    for number in range(3):
+        PILImage.fromarray(np.roll(image, number, axis=0)).save(photos / f"{number}.png")
+    settings = {"segments": "grid:n_segments=9", "budget": 20, "device": "cpu", "size": 24}
+    settings |= {"engine": "torch", "precision": "auto"}
+    for workers in (1, 2):
+        run = tmp_path / str(workers)
+        dx.batch(photos, net, run, workers=workers, **settings)
+        folder = RunFolder(run)
+        ids = folder.table()["id"].to_pylist()
+        known = {Explanation.load(folder.file(one)).settings["batch_size"] for one in ids}
+        assert known == {folder.settings()["batch_size"]} == {3 + workers}
+    assert len(measured) == 2
+    # Begun again it isn't measured anew.
+    PILImage.fromarray(image[::-1]).save(photos / "0.png")
+    assert dx.batch(photos, net, tmp_path / "1", workers=1, **settings).explained == 3
+    assert len(measured) == 2
+    assert RunFolder(tmp_path / "1").settings()["batch_size"] == 4

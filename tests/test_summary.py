@@ -175,7 +175,8 @@ def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
     assert not (tmp_path / "run" / "results.parquet").exists()
     assert "1 pictures explained, 1 more failed; model CellModel" in found.table()
     found.plot_maps()
-    found.plot_groups()
+    with pytest.raises(SettingError, match="no 3 of these explanations are alike"):
+        found.plot_groups()
     assert running.REFRESH > 0
 
 
@@ -185,7 +186,7 @@ def test_nothing_to_sum_up(tmp_path):
     with pytest.raises(SettingError, match="is no run: there is no such folder"):
         dx.summary(tmp_path / "nowhere")
     RunFolder(tmp_path / "run").open({}, "")
-    with pytest.raises(SettingError, match="has no explanation yet; 0 images failed"):
+    with pytest.raises(SettingError, match="has no explanation yet$"):
         dx.summary(tmp_path / "run")
 
 

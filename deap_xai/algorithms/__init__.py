@@ -3,7 +3,13 @@
 from deap_xai.algorithms.distribution import UMDA, eaUMDA
 from deap_xai.algorithms.elitist import eaElitist
 from deap_xai.algorithms.multiobjective import eaMuPlusLambda, eaNSGA2, eaNSGA3
-from deap_xai.algorithms.registration import Defaults, algorithm, algorithms, defaults_of
+from deap_xai.algorithms.registration import (
+    Defaults,
+    algorithm,
+    algorithms,
+    defaults_of,
+    unheeded,
+)
 from deap_xai.algorithms.rivals import eaGreedy, eaRandom
 from deap_xai.algorithms.surrogate import eaSurrogate
 
@@ -21,4 +27,5 @@ __all__ = [
     "eaRandom",
     "eaSurrogate",
     "eaUMDA",
+    "unheeded",
 ]

@@ -21,6 +21,7 @@ __all__ = [
     "generations",
     "new_logbook",
     "record",
+    "unheeded",
 ]
 
 STALLED = 50
@@ -37,17 +38,23 @@ class Defaults(NamedTuple):
     objectives: Sequence[str] = ("probability", "size")
     operators: Mapping[str, str] = MappingProxyType({})
     pick: str = "knee"
+    fixed: bool = False
 
 
 def algorithm(
     objectives: Sequence[str] = ("probability", "size"),
     pick: str = "knee",
+    fixed: bool = False,
     **operators: str,
 ) -> Callable[[F], F]:
-    """Register an algorithm with its default objectives, operators by role, and pick."""
+    """Register an algorithm with its default objectives, operators by role, and pick.
+
+    A fixed one pursues its own objectives, whatever the fitness says.
+    """
 
     def mark(function: F) -> F:
-        function.defaults = Defaults(objectives, operators, pick)  # type: ignore[attr-defined]
+        defaults = Defaults(objectives, operators, pick, fixed)
+        function.defaults = defaults  # type: ignore[attr-defined]
         return algorithms.register(function)
 
     return mark
@@ -57,6 +64,30 @@ def defaults_of(function: Callable[..., Any]) -> Defaults:
     """The defaults of an algorithm; those of :class:`Defaults` for a function from elsewhere."""
     found = getattr(getattr(function, "func", function), "defaults", None)
     return found if isinstance(found, Defaults) else Defaults()
+
+
+def unheeded(function: Callable[..., Any], objectives: Sequence[str]) -> list[str]:
+    """What a reader should know where an algorithm isn't guided by some objectives.
+
+    Examples
+    --------
+    >>> @algorithm(fixed=True)
+    ... def eaDeaf(population, toolbox): ...
+    >>> unheeded(eaDeaf, ["probability", "size"])
+    []
+    >>> unheeded(eaDeaf, ["pieces"])[0].partition(";")[0]
+    'eaDeaf searches for probability against size, not for pieces'
+    >>> _ = algorithms._functions.pop("eaDeaf")
+    """
+    own = defaults_of(function)
+    others = [name for name in objectives if name not in own.objectives]
+    if not own.fixed or not others:
+        return []
+    name = getattr(getattr(function, "func", function), "__name__", "the algorithm")
+    return [
+        f"{name} searches for {' against '.join(own.objectives)}, not for {', '.join(others)}; "
+        "name an algorithm that is guided by objectives, such as eaNSGA2 or eaNSGA3"
+    ]
 
 
 def generations(toolbox: Any, ngen: int | None) -> Iterator[int]:

@@ -15,7 +15,7 @@ from deap_xai.algorithms.registration import (
     record,
 )
 from deap_xai.archive import best_by_size, front_rows, full_and_empty, mask_keys
-from deap_xai.errors import BudgetExhausted
+from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
 from deap_xai.typing import Masks
@@ -40,7 +40,7 @@ RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
 
 
-@algorithm(mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
+@algorithm(fixed=True, mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
 def eaSurrogate(
     population: list[Any],
     toolbox: Any,
@@ -62,7 +62,8 @@ def eaSurrogate(
     about. From 200 model calls on, up to four fifths go to masks that decide the ranking of
     superpixels, complements among them.
 
-    The trajectory doesn't depend on the budget: a longer run begins as a shorter one.
+    The trajectory doesn't depend on the budget: a longer run begins as a shorter one. Fitness
+    doesn't guide it: whatever the objectives, it searches for probability against size.
 
     Parameters
     ----------
@@ -84,7 +85,14 @@ def eaSurrogate(
     Returns
     -------
     The front's individuals from small to large, and a ``deap.tools.Logbook``.
+
+    Raises
+    ------
+    SettingError
+        If ``batch`` or ``pool`` is under 1.
     """
+    if min(batch, pool) < 1:
+        raise SettingError(f"batch and pool must be 1 at least; got {batch} and {pool}")
     logbook = new_logbook(stats)
     search = _Search(population, toolbox, pool, cxpb)
     new, nevals = search.ask(full_and_empty(toolbox.evaluator.n_segments))

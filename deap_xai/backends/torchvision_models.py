@@ -92,8 +92,8 @@ def _fitted(name: str, state: dict[str, torch.Tensor], source: Any) -> torch.nn.
         except RuntimeError as error:
             reason = str(error).split("\n", 2)[1].strip()
     raise BackendError(
-        f"the weights in {source} don't fit {name}: {reason} "
-        "Name the architecture that they were trained with"
+        f"the weights in {source} don't fit {name}; name the architecture that they were trained "
+        f"with. {reason:.200}"
     )
 
 
@@ -118,8 +118,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has errors of its own for a bad file
         raise BackendError(
-            f"can't read weights from {path}: expected .safetensors, or .pth holding nothing but "
-            f"tensors (a state dict). {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            f"can't read weights from {path} ({type(error).__name__}): expected .safetensors, or "
+            ".pth holding nothing but tensors (a state dict)"
         ) from error
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from deap_xai.cli.group import main
+from deap_xai.cli.group import INTERRUPTED, main
 from deap_xai.cli.options import explainer_settings, model_options
 from deap_xai.cli.progress import batch_progress
 
@@ -21,9 +21,6 @@ Examples:
   deap-xai batch photos.csv --model mymodels:classifier --out run/ --workers 8
   deap-xai batch photos/ --out run/ --cluster dask --address tcp://10.0.0.1:8786
   deap-xai summary run/"""
-
-INTERRUPTED = 130
-"""What shells make of Ctrl-C."""
 
 
 @main.command(epilog=EXAMPLES)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from deap_xai.cli.group import main
+from deap_xai.cli.progress import interrupted
 from deap_xai.defaults import ALGORITHM
 
 __all__ = ["demo"]
@@ -27,13 +28,22 @@ def demo(algorithm: str, pictures: int, budget: int, seed: int, out: Path) -> No
 
     Three are honest: a ResNet, a DenseNet and a MobileNet. The fourth cheats. No download.
     """
+    from tqdm import tqdm
+
     from deap_xai.demo.networks import NETWORKS
     from deap_xai.demo.show import drawn, show, table
     from deap_xai.plotting import save_png, use_files_only
 
     use_files_only()
+    if out.suffix.lower() != ".png":
+        raise click.BadParameter(f"{str(out)!r} doesn't end in .png", param_hint="--out")
     settings = {"algorithm": algorithm, "budget": budget, "seed": seed, "device": "cpu"}
-    shown = [show(name, number, **settings) for name in NETWORKS for number in range(pictures)]
+    pairs = [(name, number) for name in NETWORKS for number in range(pictures)]
+    shown = []
+    for name, number in tqdm(pairs, "creatures", leave=False, disable=None):
+        shown.append(show(name, number, **settings))
+        if interrupted(shown[-1].explanation):
+            raise click.Abort
     click.echo(table(shown))
     try:
         save_png(drawn(shown), out)

@@ -6,14 +6,15 @@ import json
 import sys
 from collections.abc import Sequence
 from itertools import chain, count
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deap_xai.cli.group import main
+from deap_xai.cli.group import INTERRUPTED, main
 from deap_xai.cli.options import make_explainer, make_folder, model_options
-from deap_xai.cli.progress import progress
+from deap_xai.cli.progress import interrupted, progress
 from deap_xai.errors import DeapXaiError
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ def explain(
             click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))
         else:
             click.echo(_sentence(image, explanation, agreed))
+        if interrupted(explanation) and (left := len(images) - number - 1):
+            click.echo(f"Stopped: {left} of {len(images)} images weren't begun", err=True)
+            sys.exit(INTERRUPTED)
     if failures:
         sys.exit(1)
 
@@ -125,14 +129,18 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
         f"{click.format_filename(image)}: {e.target_name}",
         f"  full view     {e.probability_full:.3f}",
         f"  kept part     {e.probability:.3f}  ({e.size} of {e.n_segments} superpixels)",
-        f"  the rest      {e.probability_rest:.3f}",
-        f"  nothing       {e.probability_empty:.3f}",
+        f"  the rest      {_told(e.probability_rest)}",
+        f"  nothing       {_told(e.probability_empty)}",
         f"  {e.model_calls} model calls in {e.seconds:.1f} s",
     ]
     if agreed is not None:
         n = len(agreed.explanations)
         lines.append(f"  {n} seeds overlap by {agreed.jaccard:.2f} (1: the same superpixels)")
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])
+
+
+def _told(probability: float) -> str:
+    return "not asked" if isnan(probability) else f"{probability:.3f}"
 
 
 def stems(images: Sequence[str]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,17 +12,29 @@ import click
 from deap_xai import __version__
 from deap_xai.errors import DeapXaiError
 
-__all__ = ["main"]
+__all__ = ["INTERRUPTED", "main"]
+
+INTERRUPTED = 130
+"""What shells make of Ctrl-C."""
 
 
 class _Group(click.Group):
-    """A group that answers this package's errors in one line instead of a traceback."""
+    """A group that answers errors in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except DeapXaiError as error:
             raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # a value of the wrong kind may break whatever it is given to
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise click.ClickException(
+                f"{type(error).__name__}: {error} ({Path(place.filename).name}, line "
+                f"{place.lineno}); is each value that was given of the right kind and size? If so, "
+                "this is a mistake in deap-xai"
+            ) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

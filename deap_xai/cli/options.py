@@ -47,7 +47,7 @@ def model_options(
         click.option("--patience", type=click.IntRange(1), metavar="CALLS",
                      help="Stop after so many model calls without gain."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
-                     help="Same seed, same explanation."),
+                     help="Same seed and batch size, same explanation on one machine."),
         click.option("--device", metavar="NAME", help="cpu, cuda or mps.  [default: fastest]"),
         click.option("--engine", type=click.Choice(ENGINES),
                      help="What the search asks; 'auto' measures those installed.  "
@@ -55,7 +55,7 @@ def model_options(
         click.option("--precision", type=click.Choice(PRECISIONS),
                      help="Of the search; what is reported is the model's own.  [default: fp32]"),
         click.option("--batch-size", type=click.IntRange(1),
-                     help="Views at once.  [default: the fastest, measured]"),
+                     help="Views at once.  [default: the fastest, measured once and remembered]"),
     ]  # fmt: skip
     before = len(getattr(command, "__click_params__", []))
     for option in reversed(options):

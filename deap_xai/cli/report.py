@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from deap_xai.cli.group import main
-from deap_xai.cli.options import make_folder
 
 __all__ = ["report"]
 
@@ -26,7 +25,6 @@ def report(source: Path, out: Path | None) -> None:
 
     is_run = source.is_dir()
     page = out or (source / "report" / "index.html" if is_run else source.with_suffix(".html"))
-    make_folder(page.parent)
     try:
         written = report_run(source, page) if is_run else report_file(source, page)
         click.echo(f"wrote {written}")

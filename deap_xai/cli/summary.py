@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from deap_xai.cli.group import main
 from deap_xai.cli.options import make_folder
+from deap_xai.errors import SettingError
 
 __all__ = ["summary"]
 
@@ -16,7 +18,7 @@ __all__ = ["summary"]
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path, file_okay=False), metavar="RUN")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Write maps.png, groups.png and summary.json here.")  # fmt: skip
+              help="Write maps.png, summary.json and, if some are alike, groups.png.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def summary(run: Path, out: Path | None, as_json: bool) -> None:
     """Say, class by class, what the classifier looked at in RUN, and where it may cheat.
@@ -33,10 +35,13 @@ def summary(run: Path, out: Path | None, as_json: bool) -> None:
     if out is None:
         return
     make_folder(out)
+    figures = {"maps.png": found.plot_maps()}
+    with suppress(SettingError):  # no group to draw
+        figures["groups.png"] = found.plot_groups()
     try:
-        save_png(found.plot_maps(), out / "maps.png")
-        save_png(found.plot_groups(), out / "groups.png")
+        for name, figure in figures.items():
+            save_png(figure, out / name)
         (out / "summary.json").write_text(text + "\n")
     except OSError as error:
         raise click.ClickException(f"can't write to {out}: {error.strerror}") from error
-    click.echo(f"wrote maps.png, groups.png and summary.json to {out}", err=True)
+    click.echo(f"wrote {', '.join(figures)} and summary.json to {out}", err=True)

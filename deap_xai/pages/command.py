@@ -46,6 +46,8 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
             words += [f"--{name}", str(settings[name])]
     if explanation.reference is not None or settings.get("engine") in ("onnx", "openvino"):
         words += ["--engine", settings["engine"], "--precision", settings["precision"]]
+    if settings.get("engine"):  # last digits of its answers depend on how many are asked at once
+        words += ["--batch-size", str(settings["batch_size"])]
     for role, spec in settings.get("operators", {}).items():
         words += ["--set", f"{role}={spec}"]
     for objective in settings.get("objectives", ()):

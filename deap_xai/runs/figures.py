@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.plotting import EDGE, draw_view, kept_picture
 from deap_xai.runs.folder import RunFolder
@@ -58,11 +59,18 @@ def draw_maps(summary: Summary) -> Figure:
 
 
 def draw_groups(summary: Summary) -> Figure:
-    """A row for each group: its mean map, and the kept parts of its most typical pictures."""
+    """A row for each group: its mean map, and the kept parts of its most typical pictures.
+
+    Raises
+    ------
+    SettingError
+        If there is no group of three pictures at least.
+    """
     from matplotlib import pyplot as plt
 
     shown = [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
-    shown = shown or summary.groups[:GROUPS]
+    if not shown:
+        raise SettingError(f"no {LEAST} of these explanations are alike: there is no group to draw")
     figure, grid = plt.subplots(
         len(shown), 1 + EXAMPLES, figsize=(9, 1.95 * len(shown)), layout="constrained",
         squeeze=False,

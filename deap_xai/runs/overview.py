@@ -143,7 +143,13 @@ class Summary:
         return draw_maps(self)
 
     def plot_groups(self) -> Figure:
-        """A row for each group: where it sits, and its most typical pictures."""
+        """A row for each group: where it sits, and its most typical pictures.
+
+        Raises
+        ------
+        SettingError
+            If there is no group of three pictures at least.
+        """
         from deap_xai.runs.figures import draw_groups
 
         return draw_groups(self)
@@ -172,10 +178,9 @@ def summary(run: str | os.PathLike[str]) -> Summary:
     folder = RunFolder(run)
     settings, table = folder.settings(), folder.table()
     if len(table) == 0:
-        raise SettingError(
-            f"{folder.path} has no explanation yet; {len(folder.failures())} images failed, see "
-            f"{folder.failures_file}"
-        )
+        failed = len(folder.failures())
+        why = f"; {failed} images failed, see {folder.failures_file}" if failed else ""
+        raise SettingError(f"{folder.path} has no explanation yet{why}")
     maps = np.asarray(table["map"].combine_chunks().flatten()).reshape(-1, GRID, GRID)
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
     names = np.array(table["target_name"].to_pylist())

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -67,7 +67,9 @@ def batch(
     Started again with the same settings it goes on where it stopped; images that failed are tried
     again. Results depend neither on the number of workers nor on their order nor on the cluster:
     each image's seed comes from the run's seed and the file's own bytes, and every worker computes
-    with one thread. (A budget of ``seconds`` does depend on the machine.)
+    with one thread, on the engine and at the batch size that are chosen when the run begins. (A
+    budget of ``seconds`` does depend on the machine, and so do the last digits of a model's
+    answers.)
 
     Parameters
     ----------
@@ -119,27 +121,56 @@ def batch(
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise SettingError(f"workers must be a whole number of at least 1; got {workers!r}")
     source, items = list_items(images, Path(out))
-    import torch  # noqa: F401  # only what is there can be held to one thread
-
-    with one_thread():  # some engines fix their number of threads as they load
-        explainer = Explainer(model, **settings)
+    folder = RunFolder(out)
+    explainer, settings = _chosen(folder, model, settings, items)
     facts = run_settings(explainer, source, model, settings)
     if workers is None and cluster is None and _on_gpu(explainer):
         workers = 1
-    folder = RunFolder(out)
     with spreading(workers, cluster, address) as (spread, parent):
         folder.open(facts, settings_hash(facts))
         todo = _todo(folder, items)
         earlier = len(items) - len(todo)
         tally = Tally(folder.path, len(items), earlier, 0, earlier)
         carried = explainer if workers == 1 else packed({"model": model, **settings})
-        task = Task(carried, str(folder.path), explainer.seed, parent)
+        task = Task(carried, str(folder.path), explainer.seed, explainer.backend.batch_size, parent)
         del explainer, carried  # where workers load it themselves, it needn't stay in memory here
         try:
             with _ctrl_c_stops():
                 return _run(folder, spread, task, todo, tally, progress)
         except _Stop:
             raise KeyboardInterrupt from None
+
+
+def _chosen(
+    folder: RunFolder, model: Any, settings: dict[str, Any], items: Sequence[Item]
+) -> tuple[Explainer, dict[str, Any]]:
+    """The explainer, and its settings with all that is measured settled: once for all workers.
+
+    Where the folder holds a run already, it is settled as it was there.
+    """
+    import torch  # noqa: F401  # only what is there can be held to one thread
+
+    before: dict[str, Any] = {}
+    with suppress(SettingError):  # no run yet
+        before = folder.settings()
+    auto = "auto" in (settings.get("engine"), settings.get("precision"))
+    if auto and before.get("precision") in ("fp32", "bf16"):
+        settings = {**settings, "engine": before["engine"], "precision": before["precision"]}
+    with one_thread():  # some engines fix their number of threads as they load
+        explainer = Explainer(model, **settings)
+        backend = explainer.backend
+        if auto:
+            chosen = (backend.engine, backend.precision)
+            if backend.engine == "torch" and backend.reference is None:
+                chosen = (None, None)  # the model as it is
+            settings = {**settings, **dict(zip(("engine", "precision"), chosen, strict=True))}
+        if backend.measure_batch_size and "batch_size" in before:
+            backend.batch_size, backend.measure_batch_size = before["batch_size"], False
+        for item in items if backend.measure_batch_size else ():
+            with suppress(Exception):  # what is wrong with it is told when its turn comes
+                explainer.evaluator(item.path, 0)
+                break
+    return explainer, settings
 
 
 def _on_gpu(explainer: Explainer) -> bool:

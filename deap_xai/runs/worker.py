@@ -49,6 +49,8 @@ class Task(NamedTuple):
         The run's.
     seed
         The run's.
+    batch_size
+        Views at once, the same for every worker: last digits of answers may depend on it.
     parent
         Process whose death ends a worker; None where a cluster looks after its workers.
     """
@@ -56,6 +58,7 @@ class Task(NamedTuple):
     explainer: Explainer | bytes
     folder: str
     seed: int
+    batch_size: int
     parent: int | None
 
 
@@ -110,6 +113,8 @@ def explain_one(task: Task, item: Item) -> Outcome:
     folder = RunFolder(task.folder)
     with _ONE_AT_A_TIME, one_thread():
         explainer = _unpacked(own) if isinstance(own, bytes) else own
+        backend = explainer.backend
+        backend.batch_size, backend.measure_batch_size = task.batch_size, False
         if (row := _row_on_file(folder, item)) is not None:
             return Outcome(item, row)  # done already, by a worker whose answer was lost
         marker = folder.running / item.id

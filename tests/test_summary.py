@@ -186,7 +186,7 @@ def test_nothing_to_sum_up(tmp_path):
     with pytest.raises(SettingError, match="is no run: there is no such folder"):
         dx.summary(tmp_path / "nowhere")
     RunFolder(tmp_path / "run").open({}, "")
-    with pytest.raises(SettingError, match="has no explanation yet$"):
+    with pytest.raises(SettingError, match=r"has no explanation yet$"):
         dx.summary(tmp_path / "run")
 
 

@@ -161,7 +161,7 @@ def test_files_with_pickled_objects_run_nothing(tmp_path):
             return (tmp_path / "crater").write_text, ("boom",)
 
     np.savez(tmp_path / "frog.npz", json=np.array([Bomb()], object))
-    with pytest.raises(SettingError, match=r"allow_pickle=False"):
+    with pytest.raises(SettingError, match="it is no such file; expected a file written by"):
         Explanation.load(tmp_path / "frog.npz")
     assert not (tmp_path / "crater").exists()
 

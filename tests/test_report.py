@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from PIL import Image as PILImage
@@ -17,6 +18,7 @@ from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.report import report_file, report_run
 from deap_xai.runs.folder import Failure, RunFolder
+from deap_xai.runs.rows import SCHEMA
 
 
 def report(*args):
@@ -188,6 +190,20 @@ def test_one_lost_explanation_costs_one_picture(finished, tmp_path):
     assert "can't read an explanation from" in lost["warnings"][0]
     assert there["thumbnail"] == f"page-pictures/{second.stem}.jpg"
     assert "failed" not in text.partition("<style>")[0] + text.partition("</style>")[2]
+
+
+def test_ids_stay_in_their_folder(finished, tmp_path):
+    """Neither a table nor an explanation of somebody else's leads out of the run."""
+    run, (first, _) = RunFolder(finished), explanations(finished)
+    rows = run.table().to_pylist()
+    run.write(pa.Table.from_pylist([{**rows[1], "id": "../../secret"}], SCHEMA))
+    e = Explanation.load(first)
+    e.settings["image"]["id"] = "../../secret"
+    e.save(first)
+    page = report_run(finished, tmp_path / "page.html")
+    commands = [row["command"] for row in facts_of(page.read_text())["rows"]]
+    assert commands == [f"deap-xai report '{path}'" for path in explanations(finished)]
+    assert not any("secret" in command for command in commands)
 
 
 def test_no_run_no_page(tmp_path):

@@ -204,7 +204,8 @@ class RunFolder:
         for item_id in ids:
             # One that was damaged after it was written counts as not there.
             with suppress(SettingError, KeyError):
-                yield row_of(Explanation.load(self.file(item_id)))
+                # A file's name is its id, whatever stands in it: an id names files again.
+                yield {**row_of(Explanation.load(self.file(item_id))), "id": item_id}
 
 
 def _joined(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.archive import front
+from deap_xai.archive import Archive, FrontPoint, best_by_size, front
 from deap_xai.errors import BudgetExhausted
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator
@@ -27,31 +27,57 @@ MOST = 0.9
 N_RANDOM = 5
 """Random masks of the same size."""
 
+CHECKED = len(FILLS) - 1 + N_RANDOM
+"""Model calls of the checks that say most, once the rest is known: other fills, random masks."""
+
 
 def reserve(budget: int | None, confirms: bool = False) -> tuple[int, int]:
     """How many model calls the search leaves: for dropping and checks together, for checks alone.
 
-    A fifth of the budget, 24 at most; 9 of these for the checks. As many again, for the front,
-    where the user's own model confirms what a stand-in found.
+    A fifth of the budget, 24 at most; 9 of these for the checks. A tenth more, 24 at most, for the
+    front, where the user's own model confirms what a stand-in found.
     """
     held = 0 if budget is None else min(24, budget // 5)
-    front = held if confirms else 0
-    return held + front, min(9, held) + front
+    points = _confirmed(budget) if confirms else 0
+    return held + points, min(9, held) + points
+
+
+def _confirmed(budget: int | None) -> int:
+    """How many points of the front the user's own model is sure to be asked about."""
+    return 0 if budget is None else min(24, budget // 10)
 
 
 def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
     """The evaluator whose numbers are reported: the reference, asked what the search found.
 
-    That is the full view, the picked mask, nothing at all, the rest, which a check asks for anyway,
-    then the front, from large to small, as far as the budget reaches. Where it doesn't reach the
-    picked mask, it is the search's own.
+    That is the full view, the picked mask, nothing at all and the rest, which a check asks for
+    anyway; then points of the front, first those that add most to the area under it: as many as
+    :func:`reserve` left calls for, or as the budget reaches beyond the checks. Where it doesn't
+    reach the picked mask, it is the search's own.
     """
     own = evaluator.reference
     if own is not evaluator:
-        points = [point.mask for point in reversed(front(evaluator.archive))]
-        full, empty = np.ones_like(picked), np.zeros_like(picked)
-        _ask(own, np.array([full, picked, empty, ~picked, *points]))
+        anyway = np.array([np.ones_like(picked), picked, np.zeros_like(picked), ~picked])
+        points = _by_gain(front(evaluator.archive), evaluator.archive, anyway)
+        further = len(anyway) + CHECKED
+        spare = evaluator.budget.allowed(len(points) + further) - further
+        most = max(_confirmed(evaluator.budget.calls), spare)
+        _ask(own, np.array([*anyway, *(point.mask for point in points[:most])]))
     return evaluator if own.archive.find(picked) is None else own
+
+
+def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[FrontPoint]:
+    """Points in the order in which each adds most to the area under masks and those before it."""
+    known = archive.find_all(masks)
+    known = known[known >= 0]
+    best = best_by_size(archive.masks[known], archive.probabilities[known])
+    sizes, order, left = np.arange(len(best)), list[FrontPoint](), list(points)
+    while left:
+        steps = np.array([np.where(sizes >= one.size, one.probability, 0) for one in left])
+        most = int(np.maximum(steps - best, 0).sum(axis=1).argmax())
+        best = np.maximum(best, steps[most])
+        order.append(left.pop(most))
+    return order
 
 
 def cautions(full: float, empty: float, mask: Mask) -> list[str]:

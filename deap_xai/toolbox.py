@@ -34,6 +34,8 @@ _TAKES = {"bits": 1, "mate": 2, "mutate": 1, "select": 2}
 _FILLED_IN = {"rng", "neighbours", "evaluator"}
 """Parameters that the toolbox fills in by name."""
 
+_BITS = frozenset((0, 1))
+
 _RETURNS = {"mate": 2, "mutate": 1}
 """Roles whose operators must return a tuple of so many individuals, as DEAP defines."""
 
@@ -215,7 +217,7 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
 
     @functools.wraps(getattr(function, "func", function))
     def checked(*individuals: Any, **parameters: Any) -> Any:
-        lengths = {len(individual) for individual in individuals[:n]}
+        length = len(individuals[0])
         try:
             result = function(*individuals, **parameters)
         except OverflowError as error:  # array.array takes -128..127
@@ -230,22 +232,23 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
                 f"{name} returned {came}; DEAP's rule is a tuple of {n} individual{'s' * (n > 1)}"
             )
         for individual in result:
-            _check_bits(individual, lengths, name)
+            _check_bits(individual, length, name)
         return result
 
     return checked
 
 
-def _check_bits(individual: Any, lengths: set[int], name: str) -> None:
+def _check_bits(individual: Any, length: int, name: str) -> None:
     if not hasattr(individual, "fitness"):
         raise OperatorError(
             f"{name} returned {type(individual).__name__} without a fitness; change the "
             "individuals in place and return those"
         )
-    if len(individual) not in lengths:
+    if len(individual) != length:
         raise OperatorError(
             f"{name} changed an individual's length to {len(individual)}; it must stay "
-            f"{min(lengths)}, one bit a superpixel"
+            f"{length}, one bit a superpixel"
         )
-    if others := set(individual) - {0, 1}:
-        raise OperatorError(f"{name} wrote {others.pop()!r}; only the bits 0 and 1 are allowed")
+    if not _BITS.issuperset(individual):
+        other = next(bit for bit in individual if bit not in _BITS)
+        raise OperatorError(f"{name} wrote {other!r}; only the bits 0 and 1 are allowed")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import WANTED, cell_probability
+from conftest import WANTED, cell_probability, random_masks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deap_xai.checks import FILLS, N_RANDOM, check, reserve, without_each
+from deap_xai.archive import Archive, front, front_quality
+from deap_xai.backends import FunctionBackend
+from deap_xai.checks import FILLS, N_RANDOM, check, confirm, reserve, without_each
+from deap_xai.fitness import Budget, Evaluator
+from deap_xai.masking import MaskedView
 
 
 def checks_of(evaluator, mask, fill="black"):
@@ -78,9 +82,52 @@ def test_masks_of_all_or_none(make_evaluator):
     assert without_each(np.zeros(16, bool)).shape == (0, 16)
 
 
-@given(st.integers(1, 10**6))
-def test_the_reserve_is_part_of_the_budget(budget):
-    held, few = reserve(budget)
+def literal_order(points, shown):
+    """The points by how much each adds to the front quality of what is shown and those before."""
+
+    def quality(extra):
+        known = [*shown, *extra]
+        probabilities = np.array([one.probability for one in known])
+        return front_quality(Archive(np.array([one.mask for one in known]), probabilities))
+
+    order = []
+    while len(order) < len(points):
+        left = [one for one in points if one not in order]
+        order.append(max(left, key=lambda one: quality([*order, one])))
+    return order
+
+
+@pytest.mark.parametrize(("calls", "confirmed"), [(30, 3), (50, 5), (None, 100)])
+def test_the_own_model_confirms_what_adds_most_to_the_front(
+    model, image, segments, calls, confirmed
+):
+    def graded(views):  # each mask has a probability of its own: many stand on the front
+        p = (views.mean((1, 2, 3)) / 255) ** 0.3
+        return np.stack([1 - p, p], axis=1)
+
+    quick = FunctionBackend(graded)
+    quick.reference = FunctionBackend(model)
+    evaluator = Evaluator(quick, MaskedView(image, segments, 0 * image), 1, Budget(1000))
+    evaluator.probabilities(np.concatenate([random_masks(200), np.ones((1, 16), bool)]))
+    points = front(evaluator.archive)
+    assert len(points) > 8
+    shown = [points[4], points[-1]]
+    assert shown[1].size == 16
+    # As after a search: what is left is the reserve for checks, and for the front.
+    evaluator.budget.calls = calls
+    evaluator.budget.spent = (calls or 0) - reserve(calls, confirms=True)[1]
+    own = confirm(evaluator, points[4].mask)
+    others = literal_order([one for one in points if one not in shown], shown)
+    expected = {one.mask.tobytes() for one in others[:confirmed]}
+    asked = {mask.tobytes() for mask in own.archive.masks}
+    anyway = {mask.tobytes() for mask in [np.ones(16, bool), ~points[4].mask, np.zeros(16, bool)]}
+    assert asked == expected | anyway | {points[4].mask.tobytes()}
+    assert own.archive.probabilities == pytest.approx(cell_probability(own.archive.masks))
+
+
+@given(st.integers(1, 10**6), st.booleans())
+def test_the_reserve_is_part_of_the_budget(budget, confirms):
+    held, few = reserve(budget, confirms)
     assert 0 <= few <= held < budget
-    assert held <= 24
-    assert reserve(None) == (0, 0)
+    assert held <= (48 if confirms else 24)
+    assert reserve(None, confirms) == (0, 0)

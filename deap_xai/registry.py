@@ -39,6 +39,9 @@ FILLED = frozenset(
 """Parameters that a caller fills in by name, so that no spec sets them: DEAP's own for operators
 and algorithms, then what the toolbox knows of the picture and of chance."""
 
+RATES = frozenset(("cxpb", "mutpb", "indpb"))
+"""DEAP's names for probabilities."""
+
 
 class Registry:
     """Functions of one kind by name.
@@ -126,15 +129,17 @@ class Registry:
                 raise SettingError(
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
-            self._check_type(name, key, values[key], known[key])
+            self._check_value(name, key, values[key], known[key])
         for key in _required(function) - values.keys():
             raise SettingError(
                 f"{self.kind} {name!r} needs its parameter {key!r}: {name}:{key}=VALUE"
             )
         return functools.partial(function, **values) if values else function
 
-    def _check_type(self, name: str, key: str, value: Any, default: Any) -> None:
-        """No text where the default is a number, and no number where it is a text."""
+    def _check_value(self, name: str, key: str, value: Any, default: Any) -> None:
+        """No text where the default is a number, no number where it is a text, no rate over 1."""
+        if key in RATES and not (isinstance(value, Real) and 0 <= float(value) <= 1):
+            raise SettingError(f"{self.kind} {name!r}: {key} is a probability, 0..1; got {value!r}")
         for kind, expected, other in ((Real, "a number", str), (str, "a text", Real)):
             if isinstance(default, kind) and isinstance(value, other):
                 raise SettingError(

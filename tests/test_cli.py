@@ -228,8 +228,10 @@ def test_what_was_not_asked_is_called_so(folder):
         (["--algorithm", "eaElitist", "--set", "select=selTournament:tournsize=0"], "ValueError"),
         (
             ["--algorithm", "eaElitist", "--set", "mutate=mutFlipBit:indpb=abc"],
-            "TypeError: '<' not",
+            "operator 'mutFlipBit': indpb is a probability, 0..1; got 'abc'",
         ),
+        (["--algorithm", "eaNSGA2:cxpb=7"], "'eaNSGA2': cxpb is a probability, 0..1; got 7"),
+        (["--algorithm", "eaElitist:mutpb=-0.1"], "mutpb is a probability, 0..1; got -0.1"),
         (["--classes", "frog.png"], "UnicodeDecodeError"),
         (["--pick", "smallest:p=high"], "p must be a number, such as 0.9; got 'high'"),
     ],

@@ -9,9 +9,11 @@ And are the default's explanations smaller than those of eaElitist, the paper's 
 probability, and closer to the truth? For each run of eaElitist, the smallest mask on the front of
 the default's run, of the same picture, seed and model calls, that is at least as probable.
 
-Command: python benchmarks/creatures.py --budget 60
+Command: python benchmarks/creatures.py --budget 60 --algorithms eaSurrogate
+         python benchmarks/creatures.py --budget 60 --runs 3
+             --out benchmarks/results/creatures_elitist.csv
 Output: results/creatures.csv, one row a run, and a table.
-Takes about 20 minutes on one core.
+The first takes about 25 minutes on 2 cores.
 """
 
 from __future__ import annotations

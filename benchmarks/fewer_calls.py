@@ -14,7 +14,7 @@ looked at, with MobileNetV2 and grey fill; for that model and fill they are not 
 Command: DEAP_XAI_DATA=FOLDER python benchmarks/fewer_calls.py
 Output: results/fewer_calls.csv, a row a run, written as it goes: started again, the script goes on
 where it stopped; results/fewer_calls_summary.csv, results/fewer_calls.png.
-Takes about a minute a problem on one core; there are some 95.
+Takes about a minute a problem on one core; there are some hundred.
 """
 
 from __future__ import annotations
@@ -212,7 +212,8 @@ def summarise(rows: list[dict[str, Any]], path: Path | None) -> None:
     ]
     _common.print_table(summary)
     if path is not None:
-        _common.write_table(path.with_stem(path.stem + "_summary"), summary)
+        facts = {"rows": f"those of {path.name}, which names the machines they ran on"}
+        _common.write_table(path.with_stem(path.stem + "_summary"), summary, **facts)
         draw(rows, path.with_suffix(".png"))
 
 

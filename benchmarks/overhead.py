@@ -4,15 +4,14 @@ Question: wall time of a whole ``explain`` over the time that the same model nee
 number of images at its best batch size, both in this process; and what share of the run's time
 passes outside the model. 224x224, random weights, which don't change the time.
 
-How fast a machine runs one and the same model drifts by a fifth within minutes. So each run is
-compared with the bare model right before and right after it, and the ratio reported is the median
-of these ratios; lowest and highest stand beside it. The bare model's best batch size is measured
-first. A short run goes before: it measures the package's own batch size, which all later ones
-remember.
+How fast a machine runs one and the same model drifts. So each run is compared with the bare model
+right before and right after it, and the ratio reported is the median of these ratios; lowest and
+highest stand beside it. The bare model's best batch size is measured first. A short run goes
+before: it measures the package's own batch size, which all later ones remember.
 
 Command: python benchmarks/overhead.py
 Output: results/overhead.csv, a row for each model and algorithm, and results/overhead_rounds.csv, a
-row a run. Takes about 20 minutes on 2 cores.
+row a run. Takes about half an hour on 2 cores.
 """
 
 from __future__ import annotations

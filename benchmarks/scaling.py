@@ -9,7 +9,7 @@ left is the search itself.
 Command: python benchmarks/scaling.py
          python benchmarks/scaling.py --device cuda --model resnet101 --batch-size 128
 Output: results/scaling_superpixels.csv, scaling_megapixels.csv, scaling_calls.csv and
-scaling_images.csv, and the tables. Takes some 20 minutes on 2 cores, mostly for the images.
+scaling_images.csv, and the tables. Takes some 35 minutes on 2 cores, mostly for the images.
 """
 
 from __future__ import annotations

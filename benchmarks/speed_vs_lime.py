@@ -20,7 +20,7 @@ compared with.
 
 Command: DEAP_XAI_DATA=FOLDER python benchmarks/speed_vs_lime.py
 Output: results/speed_vs_lime.csv (one row a photograph, model, engine, superpixels, search, budget
-and seed) and a summary of medians. Takes about an hour on 2 cores.
+and seed) and a summary of medians. Takes about two hours on 2 cores.
 """
 
 from __future__ import annotations

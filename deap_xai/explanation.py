@@ -156,8 +156,8 @@ class Explanation:
     def front(self) -> list[FrontPoint]:
         """The non-dominated masks over probability and size, from small to large.
 
-        Where a stand-in was searched, those of them that the model itself was asked about: a tenth
-        of the budget's worth at least, 24 at most, taken by how much each adds to the front's area.
+        Where a stand-in was searched, only masks that the model itself was asked about, those first
+        that add most to the front's area: :func:`~deap_xai.checks.confirm` says how many.
         """
         return front(self.archive if self.reference is None else self.reference)
 

@@ -17,7 +17,7 @@ import os
 import struct
 import subprocess
 import sys
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -59,20 +59,20 @@ def _answer(
     return np.array([(*answered.get(key, (-1.0, 0.0)), ended) for key in keys], np.float32)
 
 
-def _send(pipe: BinaryIO, *parts: bytes) -> None:
+def _send(pipe: IO[bytes], *parts: bytes) -> None:
     for part in parts:
         pipe.write(struct.pack("<q", len(part)) + part)
     pipe.flush()
 
 
-def _read(pipe: BinaryIO, n: int) -> bytes:
+def _read(pipe: IO[bytes], n: int) -> bytes:
     data = pipe.read(n)
     if len(data) < n:
         raise RuntimeError("ReX's process ended early; what it said is above")
     return data
 
 
-def _receive(pipe: BinaryIO) -> bytes:
+def _receive(pipe: IO[bytes]) -> bytes:
     return _read(pipe, struct.unpack("<q", _read(pipe, 8))[0])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from deap import base
@@ -187,7 +188,8 @@ class Remembering(Backend):
     def __init__(self, backend: Backend) -> None:
         self.name, self.class_names = backend.name, backend.class_names
         self.batch_size = backend.batch_size
-        self._backend, self._rows = backend, {}
+        self._backend = backend
+        self._rows: dict[int, dict[bytes, np.ndarray]] = {}
 
     def view(self, image: np.ndarray) -> np.ndarray:
         """The backend's own."""
@@ -222,7 +224,7 @@ def missing(name: str) -> str:
     return ""
 
 
-def _forward(evaluator: Evaluator) -> Callable:
+def _forward(evaluator: Evaluator) -> Callable[[Any], Any]:
     """What captum calls: bits (n, S) to probabilities (n,), by the evaluator."""
     import torch
 

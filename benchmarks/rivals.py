@@ -66,7 +66,10 @@ from deap_xai.metrics import (
 )
 
 OURS = ("eaRandom", "eaElitist", "eaNSGA2", "eaSurrogate")
-OTHERS = {"over fills": {"fill": "grey"}, "over segmenters": {"segments": "watershed"}}
+OTHERS: dict[str, dict[str, Any]] = {
+    "over fills": {"fill": "grey"},
+    "over segmenters": {"segments": "watershed"},
+}
 SHARE = 0.9  # of the full view's probability: what the fewest superpixels have to give
 KEY = ("data", "image", "model", "method", "calls", "seed")
 SCORES = (
@@ -168,9 +171,9 @@ def rows_of(
             print(f"{method}: left out {problem.image}, on which {problem.model} is wrong")
             return []
     facts = {k: getattr(problem, k) for k in ("data", "image", "model")} | {"method": method}
-    attribute = partial(_rex.rex, python=rex_python)
-    if method != "rex":
-        attribute = partial(_rivals.run, method)
+    attribute = partial(_rivals.run, method)
+    if rex_python is not None and method == "rex":
+        attribute = partial(_rex.rex, python=rex_python)
     rows = []
     for calls, seed in todo:
         with suppress(BudgetExhausted):  # the method needs more calls
@@ -248,7 +251,8 @@ def of_image(rows: list[dict[str, str]]) -> dict[str, float]:
 def interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean, and the 95 % bootstrap interval of the mean by percentiles (Efron, 1979)."""
     drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    return tuple(round(float(x), 4) for x in (values.mean(), *np.percentile(drawn, (2.5, 97.5))))
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return round(float(values.mean()), 4), round(float(low), 4), round(float(high), 4)
 
 
 def wide(summary: list[dict[str, Any]]) -> list[dict[str, Any]]:

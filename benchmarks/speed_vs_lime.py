@@ -52,7 +52,7 @@ def superpixels(view: np.ndarray) -> np.ndarray:
     return quickshift(view, kernel_size=4, max_dist=200, ratio=0.2)
 
 
-SUPERPIXELS = {"LIME's": superpixels, "slic": "slic:n_segments=50"}
+SUPERPIXELS: dict[str, Any] = {"LIME's": superpixels, "slic": "slic:n_segments=50"}
 KEYS = ("model", "engine", "superpixels", "algorithm", "budget")
 ENGINES = {"torch": ("torch", "fp32"), "auto": ("auto", "auto")}
 

@@ -28,6 +28,7 @@ import torchvision
 from deap_xai import Explainer
 from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.engines import ENGINES
+from deap_xai.backends.graph import GraphBackend
 from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import BackendError
 from deap_xai.fitness import Evaluator
@@ -135,6 +136,7 @@ def bare_seconds(backend: Backend, n: int, size: int, side: int) -> float:
                 answer = module(inputs).softmax(dim=1)
         answer.cpu()  # waits for the device
         return time.perf_counter() - start
+    assert isinstance(backend, GraphBackend)
     run, batch = backend.graph(side, side).run, pictures.numpy()
     start = time.perf_counter()
     for _ in range(-(-n // size)):

@@ -80,6 +80,26 @@ def test_a_failing_run_is_told_and_exits_with_one(folder, monkeypatch):
     assert "failures.csv" in result.stderr
 
 
+def test_after_ctrl_c_the_part_that_is_done_is_told_and_the_same_command_goes_on(
+    folder, monkeypatch
+):
+    class Stopped(CellModel):
+        def __call__(self, images):
+            if self.images > 100:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["cell_models"], "classify", Stopped())
+        result = run(*VARY)
+    assert result.exit_code == 130
+    assert "Note: interrupted after 2 of 4 runs." in result.stdout
+    assert result.stderr.splitlines()[-1] == "stopped; the same command goes on"
+    sys.modules["cell_models"].classify = model = CellModel()
+    assert run(*VARY).exit_code == 0
+    assert model.images == 2 * 40 + 2  # and the full view's class, once for each
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [

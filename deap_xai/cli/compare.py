@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from deap_xai.cli.group import main
+from deap_xai.cli.group import INTERRUPTED, main
 from deap_xai.cli.options import explainer_settings, key_and_spec, make_folder, model_options
 
 __all__ = ["compare"]
@@ -79,6 +79,9 @@ def compare(
     except OSError as error:
         raise click.ClickException(f"can't write to {out}: {error.strerror}") from error
     click.echo(f"wrote {out}: {', '.join(path.name for path in written)}", err=True)
+    if any(note.startswith("interrupted") for note in found.notes):
+        click.echo("stopped; the same command goes on", err=True)
+        sys.exit(INTERRUPTED)
     if len(found.failures):
         sys.exit(1)
 

@@ -22,7 +22,7 @@ from deap_xai.typing import Masks
 
 __all__ = ["eaSurrogate"]
 
-SETTLED = 200
+SETTLED = 150
 """Model calls after which the front has all but settled, and the ranking gets its share."""
 
 LEAST, GROWTH = 2, 24
@@ -59,7 +59,7 @@ def eaSurrogate(
     registered operators, and what promised most in the generation before but wasn't asked about.
     ``toolbox.acquire`` picks those that are expected to add most to the front of probability
     against size; from these others are bred, and among all of them it picks the batch to ask
-    about. From 200 model calls on, up to four fifths go to masks that decide the ranking of
+    about. From 150 model calls on, up to four fifths go to masks that decide the ranking of
     superpixels, complements among them.
 
     The trajectory doesn't depend on the budget: a longer run begins as a shorter one. Fitness

@@ -14,7 +14,7 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.06
+TRADE = 0.5
 """Deletion's weight per unit by which mean insertion falls short of 1: where a few superpixels
 nearly suffice, orders differ little in insertion, and a fixed weight would outvote that."""
 
@@ -55,7 +55,7 @@ class Ranking:
     order
         Superpixels, the most important first: (S,).
     trade
-        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.06 times 1
+        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.5 times 1
         less the mean probability with the first k kept, in the order that it had, by plain guesses.
     """
 

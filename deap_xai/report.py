@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -36,8 +37,8 @@ def report_file(saved: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
 def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
     """A gallery of a run's explanations, written to ``out``, with a folder of pictures beside it.
 
-    Pictures that are there and newer than their explanation aren't drawn again. An explanation
-    that can't be read costs its picture alone, and its card says so.
+    Pictures that are there aren't drawn again, as long as their explanation's file is the same. An
+    explanation that can't be read costs its picture alone, and its card says so.
 
     Parameters
     ----------
@@ -60,10 +61,9 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     pictures.mkdir(parents=True, exist_ok=True)
     for row in tqdm(rows, "pictures", leave=False, disable=None):  # None: only for a terminal
         saved = run.file(row["id"])
-        picture = pictures / f"{saved.stem}.jpg"
         row["saved"] = str(saved)
         try:
-            _draw(saved, picture)
+            picture = _drawn(saved, pictures)
             row["thumbnail"] = quote(f"{pictures.name}/{picture.name}")
         except SettingError as error:
             row["warnings"].append(str(error))
@@ -71,9 +71,13 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     return write_whole(page, encoded(gallery_page(rows, run.path.name, failures)))
 
 
-def _draw(saved: Path, picture: Path) -> None:
-    made = [file.stat().st_mtime_ns for file in (saved, picture) if file.exists()]
-    if len(made) == 2 and made[1] > made[0]:
-        return
-    explanation = Explanation.load(saved)
-    write_whole(picture, thumbnail(explanation.view, explanation.segments, explanation.mask))
+def _drawn(saved: Path, pictures: Path) -> Path:
+    """The picture of an explanation, drawn where there is none yet."""
+    # Another run's explanation of the same image has the same file name, and may be the older one.
+    made = saved.stat().st_mtime_ns if saved.exists() else 0
+    mark = hashlib.sha256(os.fsencode(saved) + str(made).encode()).hexdigest()[:12]
+    picture = pictures / f"{saved.stem}-{mark}.jpg"
+    if not picture.exists():
+        explanation = Explanation.load(saved)
+        write_whole(picture, thumbnail(explanation.view, explanation.segments, explanation.mask))
+    return picture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -193,6 +194,22 @@ def test_other_settings_are_refused_where_runs_are_kept(compared, image, tmp_pat
     assert len(more.table) == 3
 
 
+def test_a_function_with_other_defaults_is_another(compared, tmp_path):
+    def made(p):
+        def mine(individual, *, rng, indpb=p):
+            for index in range(len(individual)):
+                if rng.random() < indpb:
+                    individual[index] = 1 - individual[index]
+            return (individual,)
+
+        return {"flip": FLIP, "mine": {"operators": {"mutate": mine}}}
+
+    compared(made(0.1), seeds=1, out=tmp_path)
+    assert len(compared(made(0.1), seeds=1, out=tmp_path).table) == 2
+    with pytest.raises(SettingError, match="runs under other settings: variant mine"):
+        compared(made(0.9), seeds=1, out=tmp_path)
+
+
 def test_a_damaged_file_is_run_again(compared, model, tmp_path):
     first = compared(seeds=1, out=tmp_path)
     path = sorted((tmp_path / "runs").iterdir())[0]
@@ -275,6 +292,11 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         (PAIR, {"base": {"budget": 0}}, "budget must be a number above 0"),
         (PAIR, {"seeds": 0}, "seeds must be a number above 0 or distinct seeds"),
         (PAIR, {"seeds": [1, 1]}, "seeds must be a number above 0 or distinct seeds"),
+        (PAIR, {"seeds": [1.2, 1.7]}, r"distinct seeds, whole numbers.*got \[1.2, 1.7\]"),
+        (PAIR, {"seeds": 1.5}, "distinct seeds, whole numbers of at least 0; got 1.5"),
+        (PAIR, {"seeds": "12"}, "distinct seeds, whole numbers of at least 0; got '12'"),
+        (PAIR, {"seeds": [0, -1]}, "distinct seeds, whole numbers of at least 0"),
+        ({20: FLIP, "20": STEP}, {}, r"two variants have the same name as text; got \[20, '20'\]"),
         (PAIR, {"jobs": 0}, "jobs must be a number of processes, or -1"),
         (PAIR, {"images": []}, "no image was given"),
         (PAIR, {"models": {}}, "no model was given"),
@@ -313,6 +335,32 @@ def test_names_of_problems(compared, image):
                      seeds=1)  # fmt: skip
     assert list(dict.fromkeys(found.table["image"])) == ["image", "image-2"]
     assert list(dict.fromkeys(found.table["model"])) == ["CellModel", "CellModel-2", "Twin"]
+
+
+@pytest.mark.parametrize("seeds", [np.int64(2), np.arange(2), [np.int32(0), 1]])
+def test_seeds_are_whole_numbers_of_any_kind(compared, seeds):
+    assert compared(seeds=seeds).table["seed"].tolist() == [0, 0, 1, 1]
+
+
+def test_names_of_variants_are_text(compared, tmp_path):
+    found = compared({20: {"population": 20}, 40: {"population": 40}}, seeds=1)
+    assert set(found.table["variant"]) == {"20", "40"}
+    assert (tmp_path / "ranks.png") in found.save(tmp_path)
+
+
+def test_seconds_leave_out_loading_the_model(compared, monkeypatch):
+    from deap_xai.backends import FunctionBackend, backends
+
+    now = [0]
+
+    def cells(*, batch_size: int = 32):
+        now[0] += 100
+        return FunctionBackend(CellModel(), batch_size=batch_size)
+
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("deap_xai.comparison.running.time", clock)
+    monkeypatch.setitem(backends._functions, "cells", cells)
+    assert compared(models="cells", seeds=1).table["seconds"].tolist() == [0, 0]
 
 
 def test_a_named_model_is_loaded_once(compared, image, monkeypatch):

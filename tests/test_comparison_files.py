@@ -80,6 +80,42 @@ def test_anytime_and_ecdf_show_every_variant(found):
             assert drawn == pytest.approx(ends.tolist())
 
 
+def drawn(figure):
+    """The lines of a plot, by the name of their variant."""
+    axes = figure.axes[0]
+    return {line.get_label(): line.get_ydata() for line in axes.lines}
+
+
+def test_curves_are_of_the_runs_that_all_variants_have(found):
+    """A variant that fails on the harder problem doesn't look better for it."""
+    lost = (found.table["image"] == "frog") & (found.table["variant"] == "mutStep")
+    lost |= (found.table["image"] == "toad") & (found.table["seed"] == 1)
+    left = found.table[~lost]
+    key = ["model", "image", "variant", "seed"]
+    kept = found.trajectories.set_index(key).index.isin(left.set_index(key).index)
+    part = Comparison(left, found.trajectories[kept], found.failures, {})
+    shared = found.trajectories.query("image == 'toad' and seed != 1")
+    table = found.table.query("image == 'toad' and seed != 1")
+    whole = Comparison(table, shared, found.failures, {})
+    for one, other in (
+        (part.plot_anytime(), whole.plot_anytime()),
+        (part.plot_ecdf(), whole.plot_ecdf()),
+    ):
+        lines, expected = drawn(one), drawn(other)
+        assert len(lines) == 3
+        for name, line in lines.items():
+            assert line == pytest.approx(expected[name])
+    ends = part.summary()["front_quality"]
+    assert drawn(part.plot_anytime())["mutStep"][-1] == pytest.approx(ends["mutStep"])
+    assert drawn(part.plot_anytime())["mutFlipBit"][-1] == pytest.approx(ends["mutFlipBit"])
+
+
+def test_curves_where_no_run_is_shared_are_of_all(found):
+    table = found.table.query("(variant == 'mutStep') == (image == 'toad')")
+    part = Comparison(table, found.trajectories, found.failures, {})
+    assert len(drawn(part.plot_anytime())) == 3
+
+
 def test_the_diagram_shows_mean_ranks(found):
     axes = found.plot_ranks().axes[0]
     ranks = found.summary()["rank"]
@@ -157,6 +193,30 @@ def _check_block(found, row, run, block):
         assert last["probability"] == pytest.approx(p, abs=1e-9)
     first = next(line for line in block if line["raw_y"] >= run["best"]["y"] - 1e-9)
     assert first["evaluations"] == run["best"]["evals"]
+
+
+def test_saving_anew_leaves_nothing_of_before(found, tmp_path):
+    failures = pd.DataFrame([{"variant": "x", "error": "ZeroDivisionError"}])
+    Comparison(found.table, found.trajectories, failures, {}).save(tmp_path)
+    assert (tmp_path / "failures.csv").exists()
+    mine = [tmp_path / "notes.csv", tmp_path / "ioh" / "1-mutFlipBit" / "notes.txt"]
+    mine += [tmp_path / "ioh" / "README", tmp_path / "runs" / "kept.npz"]
+    (tmp_path / "runs").mkdir()
+    for path in mine:
+        path.touch()
+    one = found.table.query("variant == 'mutStep'")
+    runs = found.trajectories.query("variant == 'mutStep'")
+    written = Comparison(one, runs, found.failures, {}).save(tmp_path)
+    assert {path for path in tmp_path.iterdir() if path.is_file()} == {
+        mine[0],
+        *(path for path in written if path.is_file()),
+    }
+    assert not {"failures.csv", "pairs.csv", "ranks.png"} & {path.name for path in written}
+    assert all(path.exists() for path in mine)
+    export = tmp_path / "ioh"
+    assert {path.parts[-2] for path in export.rglob("*.json")} == {"1-mutStep"}
+    assert {path.parts[-3] for path in export.rglob("*.dat")} == {"1-mutStep"}
+    assert {path.name for path in export.iterdir()} == {"1-mutFlipBit", "1-mutStep", "README"}
 
 
 @pytest.mark.filterwarnings("ignore")  # of what polars deprecates in iohinspector

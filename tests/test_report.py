@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pyarrow as pa
 import pytest
@@ -168,16 +169,46 @@ def test_the_gallery_of_a_killed_run(finished, tmp_path):
     assert text.count("gone.jpg") == 1
 
 
+def pictures(run, page):
+    """The page's pictures, in the order of its images."""
+    rows = facts_of(report_run(run, page).read_text())["rows"]
+    return [page.parent / row["thumbnail"] for row in rows]
+
+
 def test_pictures_are_drawn_once(finished, tmp_path):
-    page = report_run(finished, tmp_path / "page.html")
-    saved = explanations(finished)[0]
-    picture = tmp_path / "page-pictures" / f"{saved.stem}.jpg"
-    drawn = picture.stat().st_mtime_ns
-    report_run(finished, page)
-    assert picture.stat().st_mtime_ns == drawn
-    os.utime(saved, ns=(drawn + 10, drawn + 10))  # explained anew
-    report_run(finished, page)
-    assert picture.stat().st_mtime_ns > drawn
+    page = tmp_path / "page.html"
+    first, second = pictures(finished, page)
+    first.write_bytes(b"drawn")
+    assert pictures(finished, page) == [first, second]
+    assert first.read_bytes() == b"drawn"
+    e, saved = Explanation.load(explanations(finished)[1]), explanations(finished)[0]
+    time = saved.stat().st_mtime_ns
+    e.save(saved)  # explained anew
+    os.utime(saved, ns=(time + 10, time + 10))  # long before the picture was drawn
+    anew, same = pictures(finished, page)
+    assert anew.read_bytes() == same.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_gallery_shows_its_own_runs_pictures(finished, tmp_path, moved):
+    """Where another run's of the same images was, newer than what this one explains."""
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    before = RunFolder(finished).table()["id"].to_pylist()
+    for saved, twin in zip(explanations(other), explanations(finished)[::-1], strict=True):
+        e = Explanation.load(twin)
+        e.settings["image"]["id"] = saved.stem
+        e.save(saved)
+        os.utime(saved, (0, 0))
+    own = [picture.read_bytes() for picture in pictures(other, tmp_path / "fresh" / "page.html")]
+    page = tmp_path / "page.html"
+    assert [picture.read_bytes() for picture in pictures(finished, page)] == own[::-1]
+    if moved:
+        shutil.rmtree(finished)
+        other.rename(finished)
+    run = finished if moved else other
+    assert RunFolder(run).table()["id"].to_pylist() == before
+    assert [picture.read_bytes() for picture in pictures(run, page)] == own
 
 
 def test_one_lost_explanation_costs_one_picture(finished, tmp_path):
@@ -188,7 +219,7 @@ def test_one_lost_explanation_costs_one_picture(finished, tmp_path):
     lost, there = facts_of(text)["rows"]
     assert lost["thumbnail"] is None
     assert "can't read an explanation from" in lost["warnings"][0]
-    assert there["thumbnail"] == f"page-pictures/{second.stem}.jpg"
+    assert there["thumbnail"].startswith(f"page-pictures/{second.stem}-")
     assert "failed" not in text.partition("<style>")[0] + text.partition("</style>")[2]
 
 

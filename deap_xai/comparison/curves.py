@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deap_xai.comparison.statistics import PROBLEM
 
-__all__ = ["TARGETS", "Curve", "anytime", "ecdf", "trajectories_of"]
+__all__ = ["TARGETS", "Curve", "Trajectories", "anytime", "ecdf", "trajectories_of"]
 
 RESAMPLES = 1000
 

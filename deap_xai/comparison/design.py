@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ def make_design(
     SettingError
         If something is missing, or a setting isn't one that may vary.
     """
-    if not isinstance(variants, Mapping) or len(variants) < 2:
+    variants = _texts(variants, "variant") if isinstance(variants, Mapping) else {}
+    if len(variants) < 2:
         raise SettingError(
             "variants must map two names at least to settings, such as "
             "{'uniform': {'operators': {'mate': 'cxUniform'}}, …}"
@@ -123,18 +125,14 @@ def make_design(
     for name, settings in variants.items():
         _check_names(f"variant {name!r}", settings, SEARCH)
     _check_names("base", base, (*SEARCH, *MODEL, "budget"))
-    if isinstance(seeds, int):
-        seeds = range(seeds)
-    if len(seeds) == 0 or len(set(seeds)) < len(seeds):
-        raise SettingError(f"seeds must be a number above 0 or distinct seeds; got {seeds!r}")
     named = _named(images, image_name, "image")
     return Design(
         images={name: load_image(image) for name, image in named.items()},
         models=_named(models, _model_name, "model"),
-        variants=dict(variants),
+        variants=variants,
         base=dict(base),
         budget=BUDGET if base.get("budget") is None else base["budget"],
-        seeds=[int(seed) for seed in seeds],
+        seeds=_seeds(seeds),
     )
 
 
@@ -218,7 +216,7 @@ def _unknown(key: str, known: list[str]) -> str:
 def _named(given: Any, name_of: Any, what: str) -> dict[str, Any]:
     """Things by name: as given, or named by what they are; the second frog becomes frog-2."""
     if isinstance(given, Mapping):
-        found = {str(name): thing for name, thing in given.items()}
+        found = _texts(given, what)
     else:
         found = {}
         for thing in given if isinstance(given, (list, tuple, Iterator)) else [given]:
@@ -227,6 +225,31 @@ def _named(given: Any, name_of: Any, what: str) -> dict[str, Any]:
             found[next(name for name in free if name not in found)] = thing
     if not found:
         raise SettingError(f"no {what} was given; expected at least one")
+    return found
+
+
+def _texts(given: Mapping[Any, Any], what: str) -> dict[str, Any]:
+    """The same with its names as text, which tables and pictures need: 20 becomes "20"."""
+    found = {str(name): thing for name, thing in given.items()}
+    if len(found) < len(given):
+        raise SettingError(f"two {what}s have the same name as text; got {list(given)!r}")
+    return found
+
+
+def _seeds(given: Any) -> list[int]:
+    """So many seeds, or those given; never one rounded or read from text."""
+    several = given
+    with suppress(TypeError):
+        several = range(operator.index(given))
+    try:
+        found = [operator.index(seed) for seed in several]
+    except TypeError:
+        found = []
+    if not found or len(set(found)) < len(found) or min(found) < 0:
+        raise SettingError(
+            "seeds must be a number above 0 or distinct seeds, whole numbers of at least 0; "
+            f"got {given!r}"
+        )
     return found
 
 

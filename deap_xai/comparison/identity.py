@@ -21,9 +21,10 @@ def identity(value: Any) -> Any:
 
     Names and numbers stand for themselves, arrays and files (as ``Path``) for a hash of their
     content, torch modules for one of their weights. A function stands for its qualified name and a
-    hash of its source, with what it closes over and what is bound to it; what it looks up elsewhere
-    when it runs (globals, other functions, data) isn't seen. Any other object stands for its class
-    and those of its attributes that are numbers, strings, arrays or torch modules.
+    hash of its source, with what it closes over, its parameters' defaults and what is bound to it;
+    what it looks up elsewhere when it runs (globals, other functions, data) isn't seen. Any other
+    object stands for its class and those of its attributes that are numbers, strings, arrays or
+    torch modules.
 
     Examples
     --------
@@ -85,9 +86,10 @@ def _of_function(function: Any, within: frozenset[int]) -> Any:
     if not text or "<lambda>" in name:  # two lambdas can share a line
         text += _bytecode(getattr(plain, "__code__", None))
     closed = [_held(cell) for cell in getattr(plain, "__closure__", None) or ()]
+    defaults = [getattr(plain, held, None) for held in ("__defaults__", "__kwdefaults__")]
     facts = [f"{name} {_hash(text.encode())}"]
-    if closed or getattr(plain, "__defaults__", None):
-        facts += [_identity(one, within) for one in (closed, getattr(plain, "__defaults__", None))]
+    if closed or any(defaults):
+        facts += [_identity(one, within) for one in (closed, *defaults)]
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
         facts.append(_identity(owner, within))

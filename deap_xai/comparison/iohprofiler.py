@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pandas as pd
 
 from deap_xai.comparison.statistics import PROBLEM
 
-__all__ = ["write_iohprofiler"]
+__all__ = ["remove_iohprofiler", "write_iohprofiler"]
 
 VERSION = "0.3.22"
 """Of IOHexperimenter, whose layout this is: readers choose by it how to read."""
@@ -72,6 +73,21 @@ def write_iohprofiler(folder: Path, table: pd.DataFrame, trajectories: pd.DataFr
                 facts["scenarios"].append({"dimension": dimension, "path": path, "runs": entries})
             written.append(_write(home / f"{stem}_{function}.json", json.dumps(facts, indent="\t")))
     return written
+
+
+def remove_iohprofiler(folder: Path) -> None:
+    """Remove what :func:`write_iohprofiler` wrote to a folder, and nothing else.
+
+    Its folders are numbered, so that a variant may get another one; a reader would then find its
+    runs twice.
+    """
+    for home in folder.glob("[0-9]*-*"):
+        for place in (*home.glob("data_f*_*"), home):
+            for kind in ("json", "dat"):
+                for file in place.glob(f"IOHprofiler_f*.{kind}"):
+                    file.unlink()
+            with suppress(OSError):  # something else lies there
+                place.rmdir()
 
 
 def _entries(runs: pd.DataFrame, curves: list[pd.DataFrame]) -> Iterator[dict[str, Any]]:

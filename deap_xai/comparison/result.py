@@ -13,8 +13,9 @@ import pandas as pd
 
 from deap_xai.archive import Archive, best_by_size, front, running_front_quality
 from deap_xai.comparison import curves, drawing, statistics
+from deap_xai.comparison.curves import Trajectories
 from deap_xai.comparison.design import Design, Run
-from deap_xai.comparison.iohprofiler import write_iohprofiler
+from deap_xai.comparison.iohprofiler import remove_iohprofiler, write_iohprofiler
 from deap_xai.comparison.records import Record
 from deap_xai.comparison.statistics import MEASURES, PROBLEM, Blocks
 from deap_xai.errors import SettingError
@@ -27,6 +28,9 @@ __all__ = ["Comparison", "make_comparison"]
 
 SHARES = (10, 25, 50)
 """Percent of the superpixels within which the best probability stands in the table."""
+
+NOT_ALWAYS = ("pairs.parquet", "pairs.csv", "failures.parquet", "failures.csv", "ranks.png")
+"""Files that are saved only where there is something to say."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +49,7 @@ class Comparison:
         view), ``probability`` (the best), ``size`` and ``mask`` (superpixels that the smallest
         such mask keeps: their number, and a string of bits), ``within_10%``, ``within_25%``,
         ``within_50%`` (the best within such a share of the superpixels), ``front_quality``,
-        ``seconds``.
+        ``seconds`` (of the search, without loading the model).
     trajectories
         A row a model call of a run: ``calls``, and ``probability`` and ``front_quality`` so far.
     failures
@@ -69,8 +73,7 @@ class Comparison:
         """
         columns = ["front_quality", "probability", "within_25%", "size", "calls", "seconds"]
         blocks = self._blocks(measure)
-        shared = self.table.set_index([*PROBLEM, "seed"]).index.isin(blocks.runs.index)
-        table = self.table[shared] if shared.any() else self.table
+        table = _shared(self.table, blocks)
         problems = table.groupby(["variant", *PROBLEM], sort=False)[columns].mean()
         means = problems.groupby(level="variant", sort=False).mean()
         means.insert(0, "runs", table["variant"].value_counts())
@@ -97,18 +100,17 @@ class Comparison:
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
 
     def plot_anytime(self, measure: str = "front_quality") -> Figure:
-        """Mean against model calls, with 95 % bootstrap intervals."""
-        unit = self._blocks(measure).unit
-        found = curves.anytime(curves.trajectories_of(self.trajectories, measure), unit)
-        over = "problems" if unit == "problem" else "seeds within each problem"
+        """Mean against model calls, with 95 % bootstrap intervals; over the runs of the summary."""
+        blocks = self._blocks(measure)
+        found = curves.anytime(self._curves(blocks, measure), blocks.unit)
+        over = "problems" if blocks.unit == "problem" else "seeds within each problem"
         return drawing.draw_anytime(
             found, MEASURES[measure], f"bands: 95 % bootstrap interval over {over}"
         )
 
     def plot_ecdf(self, measure: str = "front_quality") -> Figure:
-        """Share of runs and targets reached against model calls."""
-        self._blocks(measure)
-        found = curves.ecdf(curves.trajectories_of(self.trajectories, measure))
+        """Share of runs and targets reached against model calls; over the runs of the summary."""
+        found = curves.ecdf(self._curves(self._blocks(measure), measure))
         return drawing.draw_ecdf(found, MEASURES[measure])
 
     def plot_ranks(self, measure: str = "front_quality") -> Figure:
@@ -132,6 +134,8 @@ class Comparison:
     def save(self, folder: str | os.PathLike[str], measure: str = "front_quality") -> list[Path]:
         """Write tables (Parquet and CSV), the report, pictures and the IOHprofiler export.
 
+        What an earlier ``save`` wrote there is replaced or removed, other files stay.
+
         Returns
         -------
         What was written: files, and the export's folder.
@@ -145,6 +149,9 @@ class Comparison:
             tables["pairs"] = statistics.pairs(blocks, measure)
         if len(self.failures):
             tables["failures"] = self.failures
+        for name in NOT_ALWAYS:
+            (folder / name).unlink(missing_ok=True)
+        remove_iohprofiler(folder / "ioh")
         written = []
         for name, frame in tables.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)
@@ -171,10 +178,19 @@ class Comparison:
             raise SettingError(f"measure must be one of {', '.join(MEASURES)}; got {measure!r}")
         return statistics.blocks(self.table, measure)
 
+    def _curves(self, blocks: Blocks, measure: str) -> Trajectories:
+        return curves.trajectories_of(_shared(self.trajectories, blocks), measure)
+
     def _sentences(self, blocks: Blocks, measure: str) -> list[str]:
         if blocks.values.shape[1] < 2 or not len(blocks.values):
             return ["No problem and seed was run by two variants: nothing to compare."]
         return [*statistics.pairs(blocks, measure)["sentence"], blocks.describe()]
+
+
+def _shared(frame: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
+    """The rows of problems and seeds that all variants have; all rows where there are none."""
+    shared = frame.set_index([*PROBLEM, "seed"]).index.isin(blocks.runs.index)
+    return frame[shared] if shared.any() else frame
 
 
 def make_comparison(

@@ -63,7 +63,7 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     Raises
     ------
     SettingError
-        If there are more than 16 superpixels.
+        If there are more than 16 superpixels, or the evaluator is of another view, fill or class.
 
     Examples
     --------
@@ -75,6 +75,12 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     0
     """
     masks = all_masks(evaluator.n_segments)
+    for what in ("target", "segments", "view", "fill"):
+        if not np.array_equal(_part(evaluator, what), getattr(explanation, what)):
+            raise SettingError(
+                f"the evaluator's {what} is not the explanation's; make it of the same image, "
+                "target and settings"
+            )
     everything = Archive(masks, evaluator.reference.probabilities(masks))
     full = explanation.probability_full
     asked = explanation.archive.masks
@@ -89,6 +95,10 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
         front_quality(everything),
         front_quality(searched),
     )
+
+
+def _part(evaluator: Evaluator, what: str) -> Any:
+    return evaluator.masked_view.fill if what == "fill" else getattr(evaluator, what)
 
 
 def all_masks(n_segments: int) -> Masks:
@@ -147,9 +157,16 @@ def consensus(
 
     The interval is Wilson's (Journal of the American Statistical Association 22, 1927) with
     z = 1.96: (k + z²/2 ± z·sqrt(k(n-k)/n + z²/4)) / (n + z²) for k of n.
+
+    Raises
+    ------
+    SettingError
+        If seeds is no whole number of at least 2, or there are several images.
     """
-    if seeds < 2:
-        raise SettingError(f"a consensus needs 2 seeds at least; got {seeds}")
+    if not isinstance(seeds, int) or seeds < 2:
+        raise SettingError(f"a consensus needs a whole number of seeds, 2 at least; got {seeds!r}")
+    if isinstance(image, list):
+        raise SettingError("a consensus is of one image; got a list: call it once for each")
     explanations = []
     for seed in range(explainer.seed, explainer.seed + seeds):
         twin = copy.copy(explainer)

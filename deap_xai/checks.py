@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,7 +110,7 @@ def without_each(mask: Mask) -> Masks:
     return rows
 
 
-def check(evaluator: Evaluator, mask: Mask, fill: Any, rng: np.random.Generator) -> Checks:
+def check(evaluator: Evaluator, mask: Mask, rng: np.random.Generator) -> Checks:
     """Check a mask as far as the evaluator's budget reaches.
 
     The order is by what matters most: the rest, other fills, random masks of the same size,
@@ -124,13 +122,11 @@ def check(evaluator: Evaluator, mask: Mask, fill: Any, rng: np.random.Generator)
         Whose masks are checked; its archive grows.
     mask
         (S,), bool.
-    fill
-        The evaluator's own fill, which isn't tried again.
     rng
         For the random masks.
     """
     rest = _ask(evaluator, ~mask[None])[0]
-    others = [name for name in FILLS if not isinstance(fill, str) or name != fill]
+    others = [name for name in FILLS if evaluator.under(name) is not evaluator]
     fills = dict(zip(others, evaluator.under_each(others, mask).tolist(), strict=True))
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
     answers = _ask(evaluator, np.concatenate([shuffled, without_each(mask)]))

@@ -28,7 +28,7 @@ from deap_xai.explanation import Explanation
 from deap_xai.fitness import Budget, Evaluator
 from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
-from deap_xai.objectives import ObjectiveSpec, resolve_objectives
+from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
 from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picks, unmet
 from deap_xai.progress import progress_bar
@@ -222,7 +222,7 @@ class Explainer:
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits())
         evaluator.on_batch = progress or None
-        notes += unheeded(self._algorithm, [one.name for one in self.objectives])
+        notes += unheeded(self._algorithm, [told(one) for one in self.objectives])
         notes += self._search_and_drop(evaluator)
         return self._conclude(evaluator, notes, start)
 
@@ -343,7 +343,7 @@ class Explainer:
         own = _finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
         picked = self._picked(own)
         checks = _finished(
-            lambda: check(own, picked.mask, self.fill, np.random.default_rng(self.seed)),
+            lambda: check(own, picked.mask, np.random.default_rng(self.seed)),
             evaluator.budget,
             notes,
         )

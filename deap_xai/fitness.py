@@ -52,10 +52,7 @@ class Budget:
     """
 
     def __init__(
-        self,
-        calls: int | None = None,
-        seconds: float | None = None,
-        patience: int | None = None,
+        self, calls: int | None = None, seconds: float | None = None, patience: int | None = None
     ) -> None:
         for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
             if value is not None and not (isinstance(value, Real) and value > 0):
@@ -239,10 +236,13 @@ class Evaluator:
         return geometry(self.segments, self.view)
 
     def under(self, fill: str) -> Evaluator:
-        """The evaluator of the same view under another fill, with the same budget."""
+        """The evaluator of the same view under a fill, with the same budget; itself if its own."""
         if fill not in self._siblings:
             other = MaskedView(self.view, self.segments, fill_view(self.view, self.segments, fill))
-            self._siblings[fill] = Evaluator(self.backend, other, self.target, self.budget)
+            # Under the same picture a mask is the same question, by whatever name.
+            own = np.array_equal(other.fill, self.masked_view.fill)
+            sibling = self if own else Evaluator(self.backend, other, self.target, self.budget)
+            self._siblings[fill] = sibling
         return self._siblings[fill]
 
     def under_each(self, fills: Sequence[str], mask: Mask) -> Probabilities:
@@ -251,15 +251,14 @@ class Evaluator:
         One a fill, float32; NaN for those that the budget no longer reaches.
         """
         asked = [self.under(fill) for fill in fills]
-        new = [one for one in asked if one.archive.find(mask) is None]
-        new = new[: self.budget.allowed(len(new))]
+        new = [one for one in dict.fromkeys(asked) if one.archive.find(mask) is None]
+        del new[self.budget.allowed(len(new)) :]
         questions = [(one.masked_view, mask[None]) for one in new]
         answers = self.backend.predict_masked_many(questions) if new else []
         for one, rows in zip(new, answers, strict=True):
             one._store(mask[None], one._received(rows, 1))
-        known = [one for one in asked if one.archive.find(mask) is not None]
-        found = {one: float(one.probabilities(mask[None])[0]) for one in known}
-        return np.array([found.get(one, np.nan) for one in asked], np.float32)
+        known = [(one.archive.probabilities, one.archive.find(mask)) for one in asked]
+        return np.array([np.nan if i is None else p[i] for p, i in known], np.float32)
 
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)

@@ -133,9 +133,10 @@ def blur(view: View, segments: Segments, /, *, sigma: float | None = None) -> Vi
     width = max(view.shape[:2]) / 20 if sigma is None else sigma
     if not isinstance(width, int | float | np.number) or not 0 <= width < math.inf:
         raise SettingError(f"sigma must be a number of at least 0, in pixels; got {sigma!r}")
-    # Pillow's blur takes the same time whatever the sigma, and stays in 8 bits.
-    picture = PIL.Image.fromarray(view)
-    return np.array(picture.filter(PIL.ImageFilter.GaussianBlur(float(width))))
+    # Pillow's blur takes the same time whatever the sigma, and stays in 8 bits. It overflows where
+    # sigma is huge, and beyond some views' widths the blur is one colour anyway.
+    width = min(float(width), 10.0 * max(view.shape[:2]))
+    return np.array(PIL.Image.fromarray(view).filter(PIL.ImageFilter.GaussianBlur(width)))
 
 
 @fills.register
@@ -244,7 +245,8 @@ def fill_view(
     [[[1, 2, 3], [1, 2, 3]]]
     """
     if isinstance(spec, np.ndarray):
-        return _checked(spec, view.shape, "the fill's array")
+        # A copy: what its owner does to it later is not what the model saw.
+        return _checked(spec, view.shape, "the fill's array").copy()
     if isinstance(spec, tuple | list):
         return color(view, segments, rgb=spec)
     function = fills.resolve(spec)

@@ -195,6 +195,20 @@ def registered_weight(objective: Objective) -> float | None:
     return weight
 
 
+def told(objective: Objective) -> str:
+    """Its name, with the weight where that isn't what the name stands for.
+
+    Examples
+    --------
+    >>> [told(one) for one in resolve_objectives(["size", ("size", 1.0)])]
+    ['size', 'size with weight 1']
+    """
+    usual = registered_weight(objective)
+    if usual is not None and usual * objective.weight > 0:
+        return objective.name
+    return f"{objective.name} with weight {objective.weight:g}"
+
+
 def _resolve(spec: ObjectiveSpec) -> Objective:
     weight = None
     if isinstance(spec, tuple):

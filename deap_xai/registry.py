@@ -15,7 +15,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
-from numbers import Real
+from numbers import Integral, Real
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
@@ -41,6 +41,12 @@ and algorithms, then what the toolbox knows of the picture and of chance."""
 
 RATES = frozenset(("cxpb", "mutpb", "indpb"))
 """DEAP's names for probabilities."""
+
+COUNTS = frozenset(("tournsize", "shortlist", "draws", "n_elite"))
+"""Numbers of things, of which there must be one at least."""
+
+WHOLE = ("int", "int | None", int)
+"""What a function says of parameters that are whole numbers."""
 
 
 class Registry:
@@ -130,6 +136,8 @@ class Registry:
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
             self._check_value(name, key, values[key], known[key])
+            if key in COUNTS or _annotation(function, key) in WHOLE:
+                self._check_whole(name, key, values[key])
         for key in _required(function) - values.keys():
             raise SettingError(
                 f"{self.kind} {name!r} needs its parameter {key!r}: {name}:{key}=VALUE"
@@ -146,6 +154,17 @@ class Registry:
                     f"{self.kind} {name!r}: {key} must be {expected}, such as {default!r}; got "
                     f"{value!r}"
                 )
+
+    def _check_whole(self, name: str, key: str, value: Any) -> None:
+        if value is None and key not in COUNTS:
+            return
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if whole and (value > 0 or key not in COUNTS):
+            return
+        least = " of at least 1" if key in COUNTS else ""
+        raise SettingError(
+            f"{self.kind} {name!r}: {key} must be a whole number{least}; got {value!r}"
+        )
 
     @functools.cached_property
     def _plugins(self) -> dict[str, Any]:
@@ -225,6 +244,10 @@ def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
         if parameter.kind is parameter.KEYWORD_ONLY
         or (parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in FILLED)
     }
+
+
+def _annotation(function: Callable[..., Any], key: str) -> Any:
+    return inspect.signature(function).parameters[key].annotation
 
 
 def _shown(default: Any) -> str:

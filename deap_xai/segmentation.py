@@ -248,7 +248,8 @@ def segment(view: View, spec: Spec | NDArray[Any]) -> tuple[Segments, list[str]]
     if isinstance(spec, np.ndarray):
         return _ready_segments(spec, view), []
     segmenter = segmenters.resolve(spec)
-    small = _reduced(view) if isinstance(spec, str) else view
+    # A copy for a function of the user's: one that works in place must not change what is shown.
+    small = _reduced(view) if isinstance(spec, str) else view.copy()
     segments = _relabelled(_checked(segmenter(small), small, f"segmenter {_title(spec)}"))
     warnings = []
     if segments.max() == 0:

@@ -29,6 +29,25 @@ def fit(evaluator, individual):
     return cell_probability(np.array(individual, bool)[None])[0]
 
 
+def test_nsga2_compares_crowding_within_a_front(make_explainer, image, monkeypatch):
+    """As Deb et al. define it; against the distances of each front by itself."""
+    choose, fronts = tools.selTournamentDCD, []
+
+    def watched(individuals, k):
+        found = [one.fitness.crowding_dist for one in individuals]
+        for front in tools.sortNondominated(individuals, len(individuals)):
+            tools.emo.assignCrowdingDist(front)
+        assert found == [one.fitness.crowding_dist for one in individuals]
+        fronts.append(len(tools.sortNondominated(individuals, len(individuals))))
+        return choose(individuals, k)
+
+    monkeypatch.setattr(tools, "selTournamentDCD", watched)
+    toolbox = make_toolbox(make_explainer, image, "eaNSGA2")
+    algorithms.get("eaNSGA2")(toolbox.population(n=20), toolbox, ngen=3)
+    assert len(fronts) == 3
+    assert max(fronts) > 1
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_algorithm_has_deaps_shape(make_explainer, image, model, name):
     toolbox = make_toolbox(make_explainer, image, name)

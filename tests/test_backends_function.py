@@ -101,6 +101,24 @@ def test_tensors_with_gradients_are_fine():
     assert backend.predict(np.zeros((3, 2, 2, 3), np.uint8)).tolist() == [[0.5, 0.5]] * 3
 
 
+def test_tensors_in_bf16_are_fine():
+    backend = FunctionBackend(lambda images: torch.full((len(images), 2), 0.5).bfloat16())
+    assert backend.predict(np.zeros((3, 2, 2, 3), np.uint8)).tolist() == [[0.5, 0.5]] * 3
+
+
+def test_a_function_may_use_its_output_again(masked_view):
+    memory = np.zeros((2, 2))
+
+    def predict(images):
+        memory[:, 0] = images.mean(axis=(1, 2, 3)) / 255
+        return memory
+
+    masks = np.eye(masked_view.n_segments, dtype=bool)[:4]
+    found = FunctionBackend(predict, batch_size=2).predict_masked(masked_view, masks)
+    assert found[:, 0] == pytest.approx(masked_view.render(masks).mean(axis=(1, 2, 3)) / 255)
+    assert len(set(found[:, 0])) > 2
+
+
 def test_names():
     assert FunctionBackend(CellModel()).name == "CellModel"
     assert FunctionBackend(np.mean).name == "mean"

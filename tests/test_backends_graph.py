@@ -252,6 +252,22 @@ def write(path, shape=("n", 3, 6, 8), kind="float", answers=("logits",), weights
     return str(path)
 
 
+def test_weights_in_files_beside_it_are_part_of_a_file(tmp_path, engine):
+    import onnx
+
+    digests = []
+    for value in (0.5, 0.25, 0.5):
+        plain = onnx.load(
+            write(tmp_path / "plain.onnx", weights=np.full((3, 4), value, np.float32))
+        )
+        place = {"save_as_external_data": True, "size_threshold": 60, "location": "far.weights"}
+        onnx.save(plain, tmp_path / "model.onnx", **place)
+        digests.append(load_backend(str(tmp_path / "model.onnx"), engine=engine).digest())
+        (tmp_path / "far.weights.other").write_bytes(bytes(len(digests)))
+        (tmp_path / "far.weights").rename(tmp_path / f"{len(digests)}")
+    assert digests[0] == digests[2] != digests[1]
+
+
 @pytest.mark.parametrize(
     ("shape", "kind", "answers", "abs_"),
     [

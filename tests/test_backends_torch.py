@@ -219,6 +219,67 @@ def test_softmax_only_where_it_is_due(as_probabilities):
     assert found.sum(axis=1) == pytest.approx([1] * 3)
 
 
+class Reusing(nn.Module):
+    """Answers in one and the same memory, as replayed CUDA graphs do."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(tiny(), nn.Softmax(dim=1))
+        self.memory = torch.zeros(2, 4)
+
+    def forward(self, x):
+        return self.memory.copy_(self.body(x))
+
+
+def test_a_module_may_use_its_output_again():
+    view = picture()
+    masked_view, _ = masked(view)
+    masks = np.eye(masked_view.n_segments, dtype=bool)[:4]
+    backend = TorchBackend(Reusing(), device="cpu", batch_size=2)
+    found = backend.predict_masked(masked_view, masks)
+    one_by_one = [backend.predict_masked(masked_view, two) for two in (masks[:2], masks[2:])]
+    assert (found == np.concatenate(one_by_one)).all()
+    assert len(np.unique(found[:, 0])) == 4
+
+
+@pytest.mark.parametrize("how", ["asserts", "leaves torch"])
+def test_what_a_module_stumbles_over_in_bf16_is_one_error(how):
+    class Module(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = tiny()
+
+        def forward(self, x):
+            if how == "asserts":
+                assert x.dtype == torch.float32
+            else:
+                x.numpy()
+            return self.body(x)
+
+    backend = TorchBackend(Module(), device="cpu")
+    assert backend.predict(picture()[None]).shape == (1, 4)
+    with pytest.raises(BackendError, match="doesn't run in bf16"):
+        backend.in_bf16().predict(picture()[None])
+
+
+def test_modules_that_take_no_other_layout_and_no_mode():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv3d(3, 2, (1, 3, 3)), nn.Linear(2, 4)
+
+        def forward(self, x):
+            return self.last(self.first(x[:, :, None]).mean(dim=(2, 3, 4)))
+
+    deep = Deep().eval()
+    views = picture()[None].repeat(2, axis=0)
+    found = TorchBackend(deep, device="cpu").predict(views)
+    assert found.shape == (2, 4)
+    inputs = torch.zeros(2, 3, *views.shape[1:3])
+    fixed = torch.export.export(tiny().eval(), (inputs,)).module()
+    assert TorchBackend(fixed, device="cpu").predict(views).shape == (2, 4)
+
+
 class Output(nn.Module):
     def __init__(self, wrap):
         super().__init__()

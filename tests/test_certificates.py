@@ -50,9 +50,29 @@ def test_consensus_counts_what_the_runs_keep(make_explainer, image):
         assert low <= k / 4 <= high
 
 
-def test_consensus_needs_two_seeds(make_explainer, image):
-    with pytest.raises(SettingError, match="2 seeds at least; got 1"):
-        consensus(make_explainer(), image, seeds=1)
+@pytest.mark.parametrize("what", ["target", "segments", "view", "fill"])
+def test_certify_refuses_another_problems_evaluator(make_explainer, image, explanation, what):
+    """Whose numbers would be of something else."""
+    evaluator = {
+        "target": lambda: make_explainer().evaluator(image, target=0),
+        "segments": lambda: make_explainer(segments="grid:n_segments=9").evaluator(image),
+        "view": lambda: make_explainer().evaluator(image // 2 + 100),
+        "fill": lambda: make_explainer(fill="grey").evaluator(image),
+    }[what]()
+    with pytest.raises(SettingError, match=f"the evaluator's {what} is not the explanation's"):
+        certify(evaluator, explanation)
+
+
+@pytest.mark.parametrize("seeds", [1, 2.5, "3"])
+def test_consensus_needs_two_seeds(make_explainer, image, seeds):
+    with pytest.raises(SettingError, match=f"2 at least; got {seeds!r}"):
+        consensus(make_explainer(), image, seeds=seeds)
+
+
+def test_consensus_is_of_one_image(make_explainer, image, model):
+    with pytest.raises(SettingError, match="one image; got a list"):
+        consensus(make_explainer(), [image], seeds=2)
+    assert model.images == 0
 
 
 def test_a_stand_ins_numbers_are_not_held_against_the_models(image):

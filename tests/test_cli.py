@@ -118,6 +118,24 @@ def test_one_bad_image_of_several(folder):
     assert second.startswith("Error: nowhere.png: ")
 
 
+def test_a_model_that_fails_on_one_image_does_not_end_the_others(folder, monkeypatch):
+    def moody(images):
+        if len(calls) < 2:
+            calls.append(images)
+            raise ZeroDivisionError("out of sorts")
+        return CellModel()(images)
+
+    calls = []
+    monkeypatch.setattr(sys.modules["cell_models"], "classify", moody)
+    result = run("frog.png", "toad.png", "frog.png", "--json")
+    assert result.exit_code == 1
+    assert [json.loads(line)["image"] for line in result.stdout.splitlines()] == ["frog.png"]
+    assert result.stderr.splitlines() == [
+        "Error: frog.png: ZeroDivisionError: out of sorts",
+        "Error: toad.png: ZeroDivisionError: out of sorts",
+    ]
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
@@ -225,7 +243,11 @@ def test_what_was_not_asked_is_called_so(folder):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--algorithm", "eaElitist", "--set", "select=selTournament:tournsize=0"], "ValueError"),
+        (
+            ["--algorithm", "eaElitist", "--set", "select=selTournament:tournsize=0"],
+            "tournsize must be a whole number of at least 1; got 0",
+        ),
+        (["--algorithm", "eaSurrogate:batch=8.5"], "batch must be a whole number; got 8.5"),
         (
             ["--algorithm", "eaElitist", "--set", "mutate=mutFlipBit:indpb=abc"],
             "operator 'mutFlipBit': indpb is a probability, 0..1; got 'abc'",

@@ -383,6 +383,7 @@ def test_objectives_that_nobody_heeds_are_told(make_explainer, image):
     assert said in told(objectives=["probability", "pieces"])
     assert said in told(objectives=["pieces"], algorithm="eaSurrogate:pool=100")
     assert said not in told(objectives=["probability"])
+    assert "not for size with weight 1;" in told(objectives=["probability", ("size", 1.0)])
     assert said not in told(objectives=["probability", "pieces"], algorithm="eaNSGA2")
 
 

@@ -128,7 +128,9 @@ def test_names_that_only_case_tells_apart():
     assert [class_index(name, names) for name in ("cardigan", "Cardigan", "Tree_Frog")] == [2, 0, 1]
     with pytest.raises(SettingError, match=r"of the classes 'Cardigan' \(0\), 'cardigan' \(2\)"):
         class_index("CARDIGAN", names)
-    assert class_index("A", ["a", "a"]) == 0  # of one name, the first
+    with pytest.raises(SettingError, match=r"of the classes 'crane' \(0\), 'crane' \(2\); give an"):
+        class_index("crane", ["crane", "kite", "crane"])  # ImageNet's bird, and its machine
+    assert class_index("frog", np.array(["toad", "frog"])) == 1
 
 
 def test_class_names():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_attribution import additive, of_masks
 
+from deap_xai.errors import SettingError
 from deap_xai.metrics import deletion_auc, insertion_auc, nested
 
 IMPORTANCE = st.lists(st.integers(-3, 3), min_size=1, max_size=8).map(np.array)
@@ -28,6 +29,13 @@ def test_nested_masks_keep_the_most_important(values):
         assert values[mask].min() >= values[~mask].max()
     order = sorted(range(len(values)), key=lambda i: (-values[i], i))  # ties: the first comes first
     assert [int(np.flatnonzero(b & ~a)[0]) for a, b in pairwise(masks)] == order
+
+
+def test_importance_may_be_of_any_kind_of_number():
+    for kind in (np.uint8, np.float32, int):
+        assert nested(np.array([0, 1, 2], kind))[1].tolist() == [False, False, True]
+    with pytest.raises(SettingError, match="holds NaN"):
+        nested(np.array([0.5, np.nan]))
 
 
 def area_by_hand(function, values, hide):

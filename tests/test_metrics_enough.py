@@ -85,6 +85,17 @@ def test_minimality_of_nothing():
         minimality(of_masks(additive(np.ones(3)), 3), np.zeros(3, bool))
 
 
+def test_a_mask_may_be_a_list(make_evaluator):
+    mask = [True] * 3 + [False] * 13
+    assert minimality(make_evaluator(), mask) == minimality(make_evaluator(), np.array(mask))
+
+
+@pytest.mark.parametrize("share", [90, 1.5, -0.1, float("nan")])
+def test_a_share_is_no_percentage(make_evaluator, share):
+    with pytest.raises(SettingError, match=f"0..1; got {share}"):
+        smallest_sufficient(make_evaluator(), np.arange(16), share)
+
+
 def test_a_mask_of_another_length(make_evaluator):
     with pytest.raises(SettingError, match=r"bool of shape \(N, 16\)"):
         sufficiency(make_evaluator(), np.ones(3, bool))

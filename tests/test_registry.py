@@ -104,6 +104,26 @@ def test_a_text_is_no_number_and_a_number_no_text():
         fruits.resolve("pear:kind=7")
 
 
+def test_whole_numbers_are_whole_and_counts_at_least_one():
+    fruits = Registry("fruit")
+
+    @fruits.register
+    def plum(tree, tournsize, /, *, n: int = 3, ngen: int | None = None, shortlist: int = 4):
+        """A fruit."""
+        return n, ngen, shortlist
+
+    assert fruits.resolve("plum:n=0,ngen=2,shortlist=1")(0, 0) == (0, 2, 1)
+    assert fruits.resolve("plum:ngen=None")(0, 0) == (3, None, 4)
+    for spec, message in {
+        "n=2.5": "n must be a whole number; got 2.5",
+        "n=True": "n must be a whole number; got True",
+        "ngen=soon": "ngen must be a whole number; got 'soon'",
+        "shortlist=0": "shortlist must be a whole number of at least 1; got 0",
+    }.items():
+        with pytest.raises(SettingError, match=f"fruit 'plum': {message}"):
+            fruits.resolve(f"plum:{spec}")
+
+
 def test_only_names_and_functions_are_specs(fruits):
     with pytest.raises(SettingError, match=r"must be a name, such as 'apple', or a fun.*got int"):
         fruits.resolve(3)

@@ -173,6 +173,99 @@ def test_an_image_that_changed_is_explained_anew(pictures, tmp_path, image):
     assert names(tmp_path / "run") == ["a.png", "b.png", "c.PNG", "sub/a.png"]
 
 
+def test_images_out_of_reach_keep_what_was_explained(pictures, tmp_path):
+    """On a disk that isn't mounted just now, say."""
+    dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL)
+    before = state(tmp_path / "run" / "explanations")
+    for name in ("b.png", "sub/a.png"):
+        (pictures / name).rename(pictures / f"{name}.away")
+    tally = dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL)
+    assert (tally.explained, tally.failed, tally.earlier) == (2, 0, 2)
+    assert state(tmp_path / "run" / "explanations") == before
+
+
+def test_labels_are_those_given_last(pictures, tmp_path):
+    for label in ("toad", "frog"):
+        (pictures / "all.csv").write_text(f"path,label\na.png,{label}\n")
+        model = CellModel()
+        dx.batch(pictures / "all.csv", model, tmp_path / "run", **SMALL)
+        assert table(tmp_path / "run")["label"].to_pylist() == [label]
+    assert model.images == 0
+
+
+def test_what_a_process_died_over_comes_last(pictures, tmp_path):
+    (tmp_path / "run").mkdir()
+    explained = []
+
+    def look(tally):
+        explained.append(set(state(tmp_path / "run" / "explanations")))
+
+    dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL)
+    whole = table(tmp_path / "run")
+    first = whole["id"][0].as_py()
+    for file in (tmp_path / "run" / "explanations").iterdir():
+        file.unlink()
+    (tmp_path / "run" / "running" / first).write_bytes(b"x")
+    dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", progress=look, **SMALL)
+    assert [f"{first}.npz" in files for files in explained] == [False, False, True]
+    assert table(tmp_path / "run").equals(whole)
+
+
+def test_a_gpu_that_is_lost_ends_the_run_and_costs_no_image(pictures, tmp_path):
+    lost = []
+
+    def model(images):
+        if lost or images[0, 0, 0].sum() == first:
+            lost.append(True)
+            raise RuntimeError("CUDA error: device-side assert triggered\nCompile with …")
+        return CellModel()(images)
+
+    with PILImage.open(pictures / "a.png") as picture:
+        first = int(np.asarray(picture)[0, 0].sum())
+    run = tmp_path / "run"
+    with pytest.raises(RunError, match=r"GPU failed at a.png .*assert triggered.*with this image"):
+        dx.batch(pictures, model, run, **SMALL)
+    assert names(run) == []
+    lost.clear()
+    with pytest.raises(RunError, match=r"GPU failed at a.png"):
+        dx.batch(pictures, model, run, **SMALL)
+    assert names(run) == ["b.png", "c.PNG", "sub/a.png"]
+    assert list(RunFolder(run).failures()) == [
+        item.id for item in list_items(pictures, run)[1] if item.image == "bad.jpg"
+    ]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(pictures, tmp_path):
+    (tmp_path / "other").mkdir()
+    (pictures / "b.png").rename(tmp_path / "other" / "b.png")
+    (pictures / "more").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(pictures)
+    (pictures / "sub" / "here").symlink_to(".")
+    _, items = list_items(pictures, tmp_path / "run")
+    assert [i.image for i in items] == ["a.png", "bad.jpg", "c.PNG", "more/b.png", "sub/a.png"]
+
+
+def test_a_folder_that_can_not_be_listed_is_told(pictures, tmp_path, monkeypatch):
+    list_it = os.scandir
+
+    def scandir(folder):
+        if os.fspath(folder).endswith("sub"):
+            raise PermissionError(13, "Permission denied", folder)
+        return list_it(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SettingError, match=r"can't look into the folder '.*sub': Permission"):
+        list_items(pictures, tmp_path / "run")
+
+
+def test_names_in_a_list_may_hold_any_letter(pictures, tmp_path):
+    odd = "a\u2028b\x85.png"
+    (pictures / "odd.txt").write_text(f"{odd}\r\nb.png\r\n", newline="")
+    (pictures / "odd.csv").write_text(f"path\n{odd}\nb.png\n")
+    for file in ("odd.txt", "odd.csv"):
+        assert {i.image for i in list_items(pictures / file, tmp_path)[1]} == {odd, "b.png"}
+
+
 @pytest.mark.parametrize("damage", ["no table", "a bad table", "an old table", "a bad file"])
 def test_the_files_are_the_truth(pictures, tmp_path, damage):
     run = tmp_path / "run"
@@ -231,6 +324,19 @@ def test_settings_tell_contents_apart(tmp_path, segments):
     model = CellModel()
     assert facts(model, segments=segments) != facts(model, segments=segments.T.copy())
     assert facts(model, class_names=["a", "b"]) != facts(model, class_names=["b", "a"])
+    by_weight = [facts(model, objectives=["probability", (len, w)]) for w in (-1.0, 1.0)]
+    assert by_weight[0] != by_weight[1]
+    transforms = pytest.importorskip("torchvision").transforms
+    to_tensor = transforms.ToTensor()
+    two = [transforms.Compose([transforms.Resize(s), to_tensor]) for s in (8, 9)]
+    assert (
+        facts(one, transform=two[0]) == facts(one, transform=two[0]) != facts(one, transform=two[1])
+    )
+    grounds = []
+    for colour in ("red", "blue"):
+        PILImage.new("RGB", (9, 9), colour).save(tmp_path / "ground.png")
+        grounds.append(facts(model, fill=f"image:path={tmp_path / 'ground.png'}"))
+    assert grounds[0] != grounds[1]
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"1")
     explainer = dx.Explainer(model)

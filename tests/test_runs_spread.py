@@ -285,6 +285,13 @@ def test_workers_that_always_die_end_the_run(cells, tmp_path):
     with pytest.raises(RunError, match=r"died 5 times .* OSError: no memory at all. What"):
         list(spread.explain_all(worse, task, folder, items))
 
+    def silent(task, items):
+        raise TimeoutError
+        yield
+
+    with pytest.raises(RunError, match=r"died 5 times .* TimeoutError: no reason given. What"):
+        list(spread.explain_all(silent, task, folder, items))
+
 
 def test_what_another_worker_finished_is_not_done_again(cells, tmp_path):
     folder = RunFolder(tmp_path / "run")

@@ -323,6 +323,18 @@ def test_a_function_gets_a_large_view_as_it_is():
     assert np.bincount(segments.ravel()).tolist() == [5000, 5000]
 
 
+def test_a_function_that_works_in_place_changes_nothing():
+    view = noise(20, 30)
+
+    def halves(view):
+        view //= 2
+        return np.arange(30) // 15 + np.zeros((20, 1), int)
+
+    before = view.copy()
+    segment(view, halves)
+    np.testing.assert_array_equal(view, before)
+
+
 # Adjacency
 
 

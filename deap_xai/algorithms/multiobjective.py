@@ -51,7 +51,8 @@ def eaNSGA2(
     """
 
     def parents(survivors: list[Any]) -> list[Any]:
-        tools.emo.assignCrowdingDist(survivors)
+        for front in tools.sortNondominated(survivors, len(survivors)):
+            tools.emo.assignCrowdingDist(front)
         quadruples = len(survivors) - len(survivors) % 4  # what selTournamentDCD asks for
         return tools.selTournamentDCD(survivors, quadruples) if quadruples else survivors
 

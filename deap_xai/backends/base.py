@@ -153,7 +153,7 @@ class Backend(ABC):
 
     def _table(self, answer: Any, n: int) -> Probabilities:
         try:
-            rows = np.asarray(answer)
+            rows = np.array(answer)  # a copy: a model may use its memory again for the next batch
         except ValueError:
             rows = np.asarray(answer, dtype=object)
         if rows.dtype == object or rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:

@@ -47,16 +47,16 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
         return int(target)
     if not isinstance(target, str):
         raise SettingError(f"target must be a class's index or name; got {target!r}")
-    names = [str(name) for name in class_names or ()]
-    if target in names:  # first, since a class may be called "7"
-        return names.index(target)
+    names = [] if class_names is None else [str(name) for name in class_names]
     folded = [folded_name(name) for name in names]
     alike = [i for i, name in enumerate(folded) if name == folded_name(target)]
-    if len({names[i] for i in alike}) > 1:
+    # First the very name, since a class may be called "7".
+    alike = [i for i, name in enumerate(names) if name == target] or alike
+    if len(alike) > 1:
         raise SettingError(
             f"target {target!r} may be any of the classes "
-            f"{', '.join(f'{names[i]!r} ({i})' for i in alike)}; give the name as it stands there, "
-            "or an index"
+            f"{', '.join(f'{names[i]!r} ({i})' for i in alike)}; give an index, or the name as it "
+            "stands there if that tells them apart"
         )
     if alike:
         return alike[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from deap_xai.images import fit_image
 from deap_xai.typing import Image, View
 
 __all__ = ["file"]
+
+EXTERNAL = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
+"""What comes before a weights' file's name in an ONNX file: in protobuf, an entry's key, and how
+long its value is."""
 
 
 @backends.register
@@ -148,9 +154,14 @@ def _three(name: str, value: Any, usual: float) -> Sequence[float]:
 
 
 def _digest(path: Path) -> str:
-    """A hash of the file, and of the weights in a ``.bin`` beside it."""
-    found = hashlib.sha256()
-    for part in (path, path.with_suffix(".bin")):
+    """A hash of the file, and of its weights in files beside it.
+
+    These are OpenVINO's ``.bin``, or those that an ONNX file names as external data.
+    """
+    model = path.read_bytes()
+    names = {model[found.end() : found.end() + found[1][0]] for found in EXTERNAL.finditer(model)}
+    digest = hashlib.sha256(model)
+    for part in (path.with_suffix(".bin"), *(path.parent / os.fsdecode(x) for x in sorted(names))):
         if part.is_file():
-            found.update(part.read_bytes())
-    return found.hexdigest()
+            digest.update(part.read_bytes())
+    return digest.hexdigest()

@@ -63,6 +63,8 @@ class FunctionBackend(Backend):
         answer: Any = self._function(images)
         if hasattr(answer, "detach"):  # a tensor, perhaps with a gradient or on another device
             answer = answer.detach().cpu()
+            # NumPy knows no bf16.
+            answer = (answer if answer.dtype.itemsize > 2 else answer.float()).numpy()
         return self._table(answer, len(images))
 
     def predict_masked_many(

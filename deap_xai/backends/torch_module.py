@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,12 @@ class TorchBackend(Backend):
         usual = 8 if self.device.type == "cpu" else 64
         self.batch_size = usual if batch_size is None else batch_size
         self.measure_batch_size = batch_size is None
-        module = module.eval().to(self.device)
-        self._module = module.to(memory_format=torch.channels_last)  # what convolutions like
+        with suppress(NotImplementedError):  # an exported program is in its mode for good
+            module.eval()
+        module = module.to(self.device)
+        with suppress(RuntimeError):  # no parameter of a three-dimensional convolution takes it
+            module = module.to(memory_format=torch.channels_last)  # what convolutions like
+        self._module = module
         self._transform, self._size = transform, size
         self._parts = split_transform(transform)
         self._softmax: bool | None = None
@@ -217,7 +222,7 @@ class TorchBackend(Backend):
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         try:
             output = self._module(inputs.to(self._dtype))
-        except RuntimeError as error:
+        except Exception as error:  # in bf16 a module may stumble over anything
             if self.reference is None or "memory" in str(error).lower():
                 raise
             raise BackendError(
@@ -234,7 +239,8 @@ class TorchBackend(Backend):
         if self._softmax is None:
             exact = self._dtype in (torch.float32, torch.float64)
             self._softmax = not _are_probabilities(output, 1e-3 if exact else 1e-2)
-        return output.softmax(dim=1) if self._softmax else output
+        # A module may use its output's memory again for the next batch.
+        return output.softmax(dim=1) if self._softmax else output.clone()
 
 
 class _Logits(torch.nn.Module):

@@ -75,9 +75,11 @@ def explain(
             if pages:
                 page = explanation.report(pages[number], image=image, consensus=agreed)
                 click.echo(f"wrote {page}", err=True)
-        except (DeapXaiError, OSError) as error:
+        except Exception as error:  # whatever the model raises, the others' turns come
+            known = isinstance(error, (DeapXaiError, OSError))
+            told = str(error) if known else f"{type(error).__name__}: {error}"
             failures += 1
-            click.echo(f"Error: {click.format_filename(image)}: {error}", err=True)
+            click.echo(f"Error: {click.format_filename(image)}: {told}", err=True)
             continue
         if as_json:
             click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Masks
 
@@ -16,14 +17,22 @@ __all__ = ["deletion_auc", "insertion_auc", "nested"]
 def nested(attribution: NDArray[Any]) -> Masks:
     """Masks that keep the 0, 1, …, S most important superpixels: (S + 1, S).
 
+    Raises
+    ------
+    SettingError
+        If an importance is not a number.
+
     Examples
     --------
     >>> nested(np.array([0.2, 0.9])).astype(int).tolist()
     [[0, 0], [0, 1], [1, 1]]
     """
-    rank = np.empty(len(attribution), int)
-    rank[np.argsort(-attribution, kind="stable")] = np.arange(len(attribution))
-    kept: Masks = rank[None] < np.arange(len(attribution) + 1)[:, None]
+    values = np.asarray(attribution, float)  # unsigned integers have no negative
+    if np.isnan(values).any():
+        raise SettingError("the attribution holds NaN; expected a number for each superpixel")
+    rank = np.empty(len(values), int)
+    rank[np.argsort(-values, kind="stable")] = np.arange(len(values))
+    kept: Masks = rank[None] < np.arange(len(values) + 1)[:, None]
     return kept
 
 

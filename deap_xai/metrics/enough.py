@@ -81,7 +81,8 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
     >>> minimality(evaluator, np.array([True, True, False, False]))
     0.5
     """
-    if not np.any(mask):
+    mask = np.asarray(mask)
+    if not mask.any():
         raise SettingError("the mask keeps nothing; minimality needs one superpixel at least")
     if threshold is None:
         threshold = min(_asked(evaluator, [np.ones_like(mask), mask]))
@@ -106,6 +107,11 @@ def smallest_sufficient(
     share
         Of the full view's probability, 0..1.
 
+    Raises
+    ------
+    SettingError
+        If the share is outside 0..1.
+
     Examples
     --------
     >>> from deap_xai.backends import FunctionBackend
@@ -116,6 +122,8 @@ def smallest_sufficient(
     >>> smallest_sufficient(evaluator, np.arange(4), share=0.7).astype(int).tolist()
     [0, 1, 1, 1]
     """
+    if not 0 <= share <= 1:
+        raise SettingError(f"share is of the full view's probability, 0..1; got {share!r}")
     masks = nested(attribution)[1:]
     p = evaluator.probabilities(masks)
     mask: Mask = masks[int(np.argmax(p >= share * p[-1]))]

@@ -58,8 +58,12 @@ class RunFolder:
         self.table_file = self.path / "results.parquet"
         self.failures_file = self.path / "failures.csv"
 
-    def open(self, settings: Mapping[str, Any], digest: str) -> None:
+    def open(self, settings: Mapping[str, Any], digest: str) -> set[str]:
         """Begin a run, or go on with one that has the same settings.
+
+        Returns
+        -------
+        The ids of those that a process was at when it died.
 
         Raises
         ------
@@ -80,8 +84,10 @@ class RunFolder:
             self.explanations.mkdir(exist_ok=True)
             self.running.mkdir(exist_ok=True)
             # What a killed process left: half-written files, and images that it was at.
-            for left in (*self.explanations.glob(".*.part"), *self.running.iterdir()):
+            begun = list(self.running.iterdir())
+            for left in (*self.explanations.glob(".*.part"), *begun):
                 left.unlink(missing_ok=True)
+            return {marker.name for marker in begun}
 
     def settings(self) -> dict[str, Any]:
         """The run's settings.

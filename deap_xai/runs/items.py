@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,11 +58,11 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     Parameters
     ----------
     images
-        A folder, searched with its sub-folders for files that end as images do (hidden ones and
-        the run's own folder aside); a ``.csv`` file with a column ``path`` and perhaps ``target``
-        and ``label``; any other file as a list, one path a line, where empty lines and those that
-        begin with ``#`` are skipped; or the paths themselves. A list's and a table's relative
-        paths start at its own folder.
+        A folder, searched with its sub-folders, links to folders among them, for files that end
+        as images do (hidden ones and the run's own folder aside); a ``.csv`` file with a column
+        ``path`` and perhaps ``target`` and ``label``; any other file as a list, one path a line,
+        where empty lines and those that begin with ``#`` are skipped; or the paths themselves. A
+        list's and a table's relative paths start at its own folder.
     out
         Folder of the run.
 
@@ -70,7 +71,7 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     ImageError
         If there is no image.
     SettingError
-        If a list or table can't be read, or has no column ``path``.
+        If a folder, list or table can't be read, or a table has no column ``path``.
 
     Examples
     --------
@@ -121,12 +122,24 @@ def _plain(paths: Iterable[str]) -> Iterator[Mapping[str, str]]:
 
 
 def _found(root: Path, out: Path) -> Iterator[str]:
-    for folder, below, files in os.walk(root):
+    ways = {root: {root, out}}  # to each folder, without links: these may lead in circles
+    for folder, below, files in os.walk(root, onerror=_unlisted, followlinks=True):
         here = Path(folder)
-        below[:] = [name for name in below if not name.startswith(".") and here / name != out]
+        way = ways.pop(here)
+        real = {here / name: (here / name).resolve() for name in sorted(below)}
+        new = [one for one in real if one.name[0] != "." and real[one] not in way]
+        ways |= {one: way | {real[one]} for one in new}
+        below[:] = [one.name for one in new]
         for name in files:
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 yield str(here / name)
+
+
+def _unlisted(error: OSError) -> None:
+    raise SettingError(
+        f"can't look into the folder {os.fspath(error.filename)!r}: {error.strerror}; its images "
+        "would be left out"
+    ) from error
 
 
 def _read(file: Path) -> Iterable[Mapping[str, str]]:
@@ -138,9 +151,9 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
             "text file with one path a line or a .csv with a column 'path'"
         ) from error
     if file.suffix.lower() != ".csv":
-        lines = (line.strip() for line in text.splitlines())
+        lines = (line.strip() for line in text.split("\n"))
         return _plain(line for line in lines if line and not line.startswith("#"))
-    table = csv.DictReader(text.splitlines())
+    table = csv.DictReader(io.StringIO(text))
     columns = [(name or "").strip() for name in table.fieldnames or ()]
     table.fieldnames = columns
     if "path" not in columns:

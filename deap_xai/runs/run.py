@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.runs.folder import RunFolder
@@ -127,8 +129,9 @@ def batch(
     if workers is None and cluster is None and _on_gpu(explainer):
         workers = 1
     with spreading(workers, cluster, address) as (spread, parent):
-        folder.open(facts, settings_hash(facts))
-        todo = _todo(folder, items)
+        begun = folder.open(facts, settings_hash(facts))
+        # Should one of them be what ended the run before, the others are explained at least.
+        todo = sorted(_todo(folder, items), key=lambda item: item.id in begun)
         earlier = len(items) - len(todo)
         tally = Tally(folder.path, len(items), earlier, 0, earlier)
         carried = explainer if workers == 1 else packed({"model": model, **settings})
@@ -179,9 +182,12 @@ def _on_gpu(explainer: Explainer) -> bool:
 
 
 def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
-    """What isn't explained yet; a table of what is gets written."""
+    """What isn't explained yet; a table of what is gets written, with the labels given now."""
     table = folder.table()
-    folder.write(table)
+    labels = {item.id: item.label for item in items}
+    pairs = zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True)
+    given = pa.array([labels.get(key, before) for key, before in pairs], pa.string())
+    folder.write(table.set_column(table.column_names.index("label"), "label", given))
     columns = [table[name].to_pylist() for name in ("id", "bytes", "sha256")]
     done = {key: facts for key, *facts in zip(*columns, strict=True)}
     todo = [one for one in items if one.id not in done or _changed(folder, one, *done[one.id])]
@@ -192,9 +198,12 @@ def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
 
 
 def _changed(folder: RunFolder, item: Item, size: int, digest: str) -> bool:
-    """Whether an image is another one than was explained; read only where its file is newer."""
+    """Whether an image is another one than was explained; read only where its file is newer.
+
+    One that can't be read now, on a disk that isn't there perhaps, is not.
+    """
     if item.bytes != size:
-        return True
+        return item.bytes >= 0
     try:
         image, made = Path(item.path).stat(), folder.file(item.id).stat()
         # One that was moved here keeps its time of modification, but not its change time.
@@ -202,7 +211,7 @@ def _changed(folder: RunFolder, item: Item, size: int, digest: str) -> bool:
             return False
         return hashlib.sha256(Path(item.path).read_bytes()).hexdigest() != digest
     except OSError:
-        return True  # what is wrong with it is said when it should be explained
+        return False
 
 
 def _run(

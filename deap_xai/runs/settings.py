@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from deap_xai import __version__
+from deap_xai.digests import told
 from deap_xai.explainer import Explainer
+from deap_xai.objectives import registered_weight
+from deap_xai.registry import parse_spec
 
 __all__ = ["run_settings", "settings_hash"]
 
@@ -21,9 +24,9 @@ def run_settings(
 ) -> dict[str, Any]:
     """All that results depend on, in values that JSON knows.
 
-    Where a name doesn't tell what is behind it (a model's file or weights, a torch module, a label
-    map, class names), a digest of the content stands beside it. Code behind a function's
-    name isn't looked at.
+    Where a name doesn't tell what is behind it (a model's or a picture's file, weights, a torch
+    module, a transform, a label map, class names), a digest of the content stands beside it. Code
+    behind a function's name isn't looked at.
 
     Parameters
     ----------
@@ -40,6 +43,12 @@ def run_settings(
     contents["weights"] = _file_digest(given.get("weights"))
     for name in ("segments", "fill", "class_names"):
         contents[name] = _digest(given.get(name))
+    if isinstance(explainer.fill, str):
+        contents["fill"] = _file_digest(parse_spec(explainer.fill)[1].get("path"))
+    if given.get("transform") is not None:
+        contents["transform"] = hashlib.sha256(told(given["transform"])).hexdigest()[:16]
+    own_weights = [o for o in explainer.objectives if o.weight != registered_weight(o)]
+    contents["objectives"] = ", ".join(f"{o.name} with weight {o.weight:g}" for o in own_weights)
     named = {"model": model} if isinstance(model, str) else {}
     return {
         "deap_xai": __version__,

@@ -98,9 +98,10 @@ def explain_all(
         except Exception as error:  # joblib's, Dask's or Ray's own for a worker that is gone
             crashes += 1
             if crashes == CRASHES:
+                reason = " ".join(str(error).splitlines()[:1]) or "no reason given"
                 raise RunError(
                     f"workers died {crashes} times with no image finished in between, the last "
-                    f"time with {type(error).__name__}: {str(error).splitlines()[0][:300]}. What "
+                    f"time with {type(error).__name__}: {reason[:300]}. What "
                     f"is explained is safe in {folder.path}. If memory ran out, use fewer workers; "
                     "on a cluster, look at its workers' logs; the same command goes on"
                 ) from error

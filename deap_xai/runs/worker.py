@@ -104,7 +104,7 @@ def explain_one(task: Task, item: Item) -> Outcome:
     Raises
     ------
     RunError
-        If the run's folder can't be written.
+        If the run's folder can't be written, or the GPU is lost.
     """
     if task.parent is not None and task.parent != os.getpid():
         _follow(task.parent)
@@ -123,13 +123,18 @@ def explain_one(task: Task, item: Item) -> Outcome:
             if deaths < DEATHS:
                 with marker.open("ab") as file:
                     file.write(b"x")  # stays behind if this process dies
+        ended = False
         try:
             if deaths >= DEATHS:
                 return _failed(item, "WorkerDied", f"{deaths} workers died while they were at it")
             return _explained(task, item, explainer, folder)
+        except RunError:
+            ended = True  # perhaps by this image: the mark tells the next start to take it last
+            raise
         finally:
-            with folder.writing():
-                marker.unlink(missing_ok=True)
+            if not ended:
+                with folder.writing():
+                    marker.unlink(missing_ok=True)
 
 
 def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) -> Outcome:
@@ -140,6 +145,12 @@ def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) 
         seeded.seed = image_seed(task.seed, digest)
         explanation = seeded.explain(image, item.target)
     except Exception as error:  # one image must not end the run, whatever its model raises
+        if _device_is_lost(error):
+            raise RunError(
+                f"the GPU failed at {item.image} ({' '.join(str(error).split())}), after which "
+                f"this process can't use it. What is explained is safe in {folder.path}; the same "
+                "command goes on, with this image last"
+            ) from error
         return _failed(item, type(error).__name__, str(error) or "no reason given")
     own = item._asdict()
     facts = {"asked": own.pop("target"), "sha256": digest, **own}
@@ -148,6 +159,12 @@ def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) 
     with folder.writing():
         explanation.save(folder.file(item.id))
     return Outcome(item, row_of(explanation))
+
+
+def _device_is_lost(error: Exception) -> bool:
+    """Whether later calls in this process fail as well, as after an assertion on a GPU."""
+    text = str(error)
+    return "CUDA error" in text and "out of memory" not in text
 
 
 def _failed(item: Item, error: str, reason: str) -> Outcome:

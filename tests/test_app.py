@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sys
 import threading
 from dataclasses import replace
@@ -24,6 +25,7 @@ from deap_xai.backends import FunctionBackend
 from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
+from deap_xai.pages import command_line
 
 DEMO = "demo:name=resnet"
 
@@ -58,6 +60,27 @@ def test_operators_given_at_the_start_hold_unless_others_are_chosen(creature):
     )
     assert found.settings["operators"]["mate"] == "cxTwoPoint"
     assert found.settings["operators"]["mutate"] == "mutStep"
+
+
+def test_an_explanation_can_be_repeated_from_the_shell(creature):
+    choice = Choice(DEMO, 20, "grid:n_segments=16", algorithm="eaNSGA2")
+    ours = Explainers({"model": DEMO}).explain(creature, choice, lambda _: None)
+    plain = Explainer(
+        DEMO, budget=20, segments="grid:n_segments=16", algorithm="eaNSGA2"
+    ).explain(creature)  # fmt: skip
+    assert command_line(ours, "x.png").startswith(f"deap-xai explain x.png --model {DEMO} ")
+    assert command_line(ours, "x.png") == command_line(plain, "x.png")
+    mine = f"{__name__}:brightness"
+    made = Explainers({"model": mine, "size": 32}).explain(
+        creature, Choice(mine, 10), lambda _: None
+    )
+    assert made.settings["model"] == mine
+    assert made.settings["python_only"] == ["size"]  # the shell has no option for it
+
+
+def brightness(views):
+    bright = views.mean(axis=(1, 2, 3)) / 255
+    return np.stack([bright, 1 - bright], axis=1)
 
 
 def test_models_are_loaded_once_and_few_are_kept():
@@ -177,6 +200,28 @@ def test_what_goes_wrong_is_kept_for_whoever_watches():
     search = Search(explain)
     assert list(search.snapshots(every=0.01)) == []
     assert str(search.error) == "no image"
+
+
+def test_a_search_begins_when_the_one_that_was_left_has_ended():
+    amid, go_on, order = threading.Event(), threading.Event(), []
+
+    def long_batch(report):
+        amid.set()
+        go_on.wait(10)
+        order.append("first ended")
+
+    first = Search(long_batch)
+    assert amid.wait(10)
+    first.stop()
+    second = Search(lambda report: order.append("second began"))
+    third = Search(lambda report: order.append("third began"))
+    third.stop()
+    assert not second._done.wait(0.2)
+    go_on.set()
+    for search in (first, second, third):
+        assert search._done.wait(10)
+    assert order == ["first ended", "second began"]
+    assert isinstance(third.error, KeyboardInterrupt)
 
 
 # --- Trial ------------------------------------------------------------------------------------
@@ -312,7 +357,9 @@ def test_from_an_example_to_a_report(page, taken):
     assert last[page.trial].explanation.settings["segments"] == "grid:n_segments=16"
     report = Path(last[page.download]["value"])
     assert report.name.endswith(".html")
-    assert taken.name in report.read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8")
+    assert taken.name in text
+    assert f"deap-xai explain {taken.name} --model {DEMO} " in re.sub("<[^>]*>", "", text)
 
 
 def test_a_report_that_cannot_be_written_costs_no_result(page, taken, monkeypatch):
@@ -357,6 +404,33 @@ def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
     assert last[page.trial].explanation.model_calls < 2000
     assert "Loading" in page.line_up()[page.status]
     assert page.stop(None)
+
+
+def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(views):
+        asked.set()
+        go_on.wait(10)
+        return np.full((len(views), 2), 0.5)
+
+    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(slow))
+    rest = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
+    left = page.explain(taken, "mine", 10**6, *rest)
+    next(left)
+    assert asked.wait(10)
+    left.close()
+    steps = page.explain(taken, DEMO, 60, *rest)
+    assert "Another visitor" in next(steps)[page.status]
+    go_on.set()
+    assert "The classifier says" in list(steps)[-1][page.status]
+
+
+def test_a_picture_that_is_gone_is_said_and_the_button_comes_back(page):
+    last = explained(page, None)[-1]
+    assert "choose it again" in last[page.status]
+    assert 'role="alert"' in last[page.status]
+    assert last[page.go]["visible"]
 
 
 def test_the_model_follows_the_picture(page, tmp_path, image, monkeypatch):
@@ -431,6 +505,33 @@ def test_given_settings_are_what_visitors_find():
     assert (
         make_page({"model": "demo", "segments": "grid:n_segments=30"}).panel.n_segments.value == 30
     )
+
+
+@pytest.mark.parametrize(("budget", "pieces"), [(5000, 300), (20, 4), (400, 50)])
+def test_sliders_take_what_was_given(budget, pieces):
+    panel = make_page(
+        {"model": "demo", "budget": budget, "segments": f"grid:n_segments={pieces}"}
+    ).panel
+    values = [one.preprocess(one.value) for one in panel.controls]
+    choice = panel.choice(*values)
+    assert (choice.budget, choice.segments) == (budget, f"grid:n_segments={pieces}")
+    assert panel.budget.preprocess(50) == 50
+    assert panel.budget.preprocess(2000) == 2000
+
+
+def test_a_number_of_pieces_that_is_none_is_left_to_the_search_to_refuse():
+    panel = make_page({"model": "demo", "segments": "grid:n_segments=few"}).panel
+    assert panel.segmenter.value == "grid:n_segments=few"
+
+
+def test_the_empty_choice_of_an_operator_leaves_it_to_the_algorithm(taken):
+    given = {"mutate": "mutStep", "mate": "cxTwoPoint"}
+    page = make_page({"model": "demo", "budget": 20, "algorithm": "eaElitist", "operators": given})
+    values = {one: one.value for one in page.panel.controls}
+    assert values[page.panel.operators[1]] == "mutStep"
+    values[page.panel.operators[1]] = ""
+    trial = list(page.explain(taken, *values.values()))[-1][page.trial]
+    assert trial.explanation.settings["operators"] == {"mate": "cxTwoPoint"}
 
 
 # --- serving ----------------------------------------------------------------------------------

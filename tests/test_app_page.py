@@ -133,6 +133,17 @@ def test_a_search_can_be_stopped(browser, address):
     until(lambda: reader.one("#go").is_displayed())
 
 
+def test_a_number_that_is_refused_brings_the_button_back(browser, address):
+    reader = Reader(browser, address)
+    reader.take_example(1)
+    reader.one("#calls input").clear()
+    reader.one("#calls input").send_keys("9999")
+    # By script, as a reader's click takes the cursor out of the box, which mends the number.
+    browser.execute_script("document.querySelector('#go').click()")
+    assert "within its range" in reader.says("This didn't work")
+    until(lambda: reader.one("#go").is_displayed() and reader.one("#go").is_enabled())
+
+
 def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
     first = Reader(browser, address)
     first.explain()  # somebody who tries pieces while others search

@@ -29,7 +29,10 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """What a visitor chose; the names are the Explainer's."""
+    """What a visitor chose; the names are the Explainer's.
+
+    An operator's empty spec leaves it to the algorithm, whatever was given at the start.
+    """
 
     model: str
     budget: int = BUDGET
@@ -102,19 +105,28 @@ class Explainers:
     ) -> Explanation:
         """Explain an image as chosen; the settings in the explanation repeat it."""
         pixels = load_image(image)  # first, as a wrong image is sooner found than a model loaded
+        operators = {**self.search.get("operators", {}), **choice.operators}
         settings = {
             **self.search,
             "budget": choice.budget,
             "segments": choice.segments,
             "fill": choice.fill,
             "algorithm": choice.algorithm,
-            "operators": {**self.search.get("operators", {}), **choice.operators},
+            "operators": {role: spec for role, spec in operators.items() if spec},
         }
         explainer = Explainer(self.backend(choice.model), **settings)
         explanation = explainer.explain(pixels, choice.target, progress)
+        return replace(explanation, settings=self._named(explanation.settings, choice.model))
+
+    def _named(self, settings: Mapping[str, Any], model: str) -> dict[str, Any]:
+        """The settings with the model by its name; the Explainer was given it loaded."""
+        options = self._options(model)
         names = ("weights", "device", "size")
-        given = {k: str(v) for k, v in self._options(choice.model).items() if k in names}
-        return replace(explanation, settings={**explanation.settings, **given})
+        given: dict[str, Any] = {k: str(options[k]) for k in names if k in options}
+        others = [one for one in settings["python_only"] if one != "model"]
+        shell_lacks = [key for key in ("transform", "size") if key in options]
+        only = [*others, *shell_lacks]
+        return {**settings, **given, "model": model, "python_only": only}
 
     def _options(self, model: str) -> dict[str, Any]:
         """Options that apply to a model: files of weights and names belong to the given one."""

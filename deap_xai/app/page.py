@@ -51,6 +51,9 @@ input[role=listbox] {text-overflow: ellipsis; margin-right: 24px}
 """
 
 LOADING = "<p>Loading the classifier and cutting the picture …</p>"
+WAITING = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
+GONE = "This page no longer has the picture; choose it again."
+BROKEN = "This didn't work; see that every number is within its range, and try again."
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 EXAMPLES = 6
 DAY = 86400
@@ -174,13 +177,14 @@ class Page:
             self.panel.segmenter, self.panel.n_segments, **quick,
         )  # fmt: skip
         # A search seeds generators that all share, so one goes on at a time; others stand in line.
-        self.go.click(self.line_up, None, [self.status, self.go], **quick).then(
+        searched = self.go.click(self.line_up, None, [self.status, self.go], **quick).then(
             self.explain,
             [self.picture, *self.panel.controls],
             [*taken, self.search, self.halt, self.front, self.says, self.answer],
             api_visibility="private", show_progress="hidden",
             concurrency_id="search", concurrency_limit=1,
         )  # fmt: skip
+        searched.failure(self.broken, None, [self.status, self.go, self.halt], **quick)
         self.halt.click(self.stop, self.search, self.halt, **quick)
         tried = [self.trial, self.board, self.says, self.answer]
         self.board.select(on_piece, self.trial, tried, **quick)
@@ -229,32 +233,46 @@ class Page:
 
     def line_up(self) -> Updates:
         """What is said from the click until the search begins."""
-        text = LOADING
-        if self._latest is not None and self._latest.running:
-            text = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
-        return {self.status: text, self.go: self.gr.update(visible=False)}
+        return {self.status: self._until_begun(), self.go: self.gr.update(visible=False)}
 
-    def explain(self, picture: Picture, *values: Any) -> Iterator[Updates]:
+    def broken(self) -> Updates:
+        """What is said when gradio refused a value, or a handler failed, after the click."""
+        return {self.status: pictures.problem(BROKEN), **self._ended()}
+
+    def explain(self, picture: Picture | None, *values: Any) -> Iterator[Updates]:
         """Search, and show how it goes; in the end what was found, or what went wrong.
 
-        The values are those of the panel's controls.
+        The values are those of the panel's controls. The picture is None where gradio let go of
+        it: a day after it was chosen, or because the server was started anew.
         """
+        if picture is None:
+            yield {self.status: pictures.problem(GONE), **self._ended()}
+            return
         choice = self.panel.choice(*values)
+        said = self._until_begun()
         search = self._latest = Search(partial(self.explainers.explain, picture.image, choice))
-        yield self._began(search)
-        for snapshot in search.snapshots():
-            yield self._amid(snapshot)
+        try:
+            yield self._began(search, said)
+            for snapshot in search.snapshots():
+                yield self._amid(snapshot)
+        finally:
+            search.stop()  # where the visitor left before the first snapshot too
         if search.explanation is None:
             yield self._failed(search.error, picture)
         else:
             yield self._found(search.explanation, choice.model, picture)
 
-    def _began(self, search: Search) -> Updates:
+    def _until_begun(self) -> str:
+        """A search that its visitor has left holds up the next until its present batch is done."""
+        goes_on = self._latest is not None and self._latest.running
+        return WAITING if goes_on else LOADING
+
+    def _began(self, search: Search, said: str) -> Updates:
         update = self.gr.update
         return {
             self.search: search,
             self.trial: None,
-            self.status: LOADING,
+            self.status: said,
             self.halt: update(visible=True, interactive=True),
             self.trying: update(visible=False),
             self.curve: update(visible=False),

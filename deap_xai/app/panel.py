@@ -52,7 +52,8 @@ class Panel:
         self.home = f"demo:name={NETWORKS[0]}" if model == "demo" else model
         self.model = gr.Dropdown(model_choices(self.home), value=self.home, label="Classifier",
                                  info="Photographs: its weights are downloaded once.")  # fmt: skip
-        self.budget = gr.Slider(50, 2000, given.get("budget") or BUDGET, step=50,
+        budget = int(given.get("budget") or BUDGET)
+        self.budget = gr.Slider(*_around(budget, 50, 2000), budget, step=50,
                                 label="How long to search", elem_id="calls",
                                 info="How often the classifier may be asked.")  # fmt: skip
         with gr.Accordion("More choices", open=False):
@@ -89,18 +90,18 @@ class Panel:
             segments=counted if counts_pieces(segmenter) else segmenter,
             fill=fill,
             algorithm=algorithm,
-            operators={role: spec for role, spec in zip(ROLES, operators, strict=True) if spec},
+            operators=dict(zip(ROLES, operators, strict=True)),
             target=target.strip() or None,
         )
 
     def _cut(self, gr: Any, spec: str) -> None:
         name, values = parse_spec(spec)
-        plain = set(values) == {"n_segments"}
-        shown = name if plain else spec
+        n: Any = values.get("n_segments")
+        plain = set(values) == {"n_segments"} and isinstance(n, int)
+        shown, n = (name, n) if plain else (spec, 50)
         self.segmenter = gr.Dropdown(segmenter_choices(shown), value=shown,
                                      label="How to cut the picture into pieces")  # fmt: skip
-        self.n_segments = gr.Slider(10, 200, values["n_segments"] if plain else 50, step=5,
-                                    label="About how many pieces",
+        self.n_segments = gr.Slider(*_around(n, 10, 200), n, step=5, label="About how many pieces",
                                     visible=counts_pieces(shown))  # fmt: skip
 
     def _search(self, gr: Any, given: Mapping[str, Any]) -> None:
@@ -111,3 +112,8 @@ class Panel:
             gr.Dropdown(operator_choices(role, own.get(role)), value=own.get(role, ""), label=label)
             for role, label in ROLES.items()
         ]
+
+
+def _around(given: int, low: int, high: int) -> tuple[int, int]:
+    """The range of a slider, widened to what was given: gradio refuses values outside."""
+    return min(low, given), max(high, given)

@@ -23,6 +23,10 @@ Explain = Callable[[Callable[[Evaluator], None]], Explanation]
 OFTEN = 0.2
 """Seconds between two looks at a search: more than these nobody can follow."""
 
+_TURN = threading.Lock()
+"""Held by the search that goes on. Operators draw from generators that the whole process shares, so
+a search that nobody watches any more must have ended before the next seeds them."""
+
 
 class Snapshot(NamedTuple):
     """What is known amid a search.
@@ -51,7 +55,7 @@ class Snapshot(NamedTuple):
 
 
 class Search:
-    """Runs ``explain`` in a thread.
+    """Runs ``explain`` in a thread, once no other search goes on.
 
     Attributes
     ----------
@@ -74,7 +78,7 @@ class Search:
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it goes on, or waits for another to end."""
         return not self._done.is_set()
 
     def stop(self) -> None:
@@ -94,7 +98,10 @@ class Search:
 
     def _run(self) -> None:
         try:
-            self.explanation = self._explain(self._report)
+            with _TURN:
+                if self._stop.is_set():  # it was stopped while it waited
+                    raise KeyboardInterrupt
+                self.explanation = self._explain(self._report)
         except BaseException as error:  # whatever it is, it is for whoever watches
             self.error = error
         finally:

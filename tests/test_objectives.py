@@ -55,7 +55,7 @@ def test_what_each_costs(make_evaluator, model):
     assert calls("probability", "contrast:other=0") == n
     assert calls("necessity") == n
     assert calls("probability", "necessity") == 2 * n
-    assert calls("robustness") == 3 * n  # its own fill, black and blur
+    assert calls("robustness") == 2 * n  # its own fill, which is black, and blur
     assert calls("probability", "robustness:fills=grey", "robustness:fills=grey") == 2 * n
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-__all__ = ["module_digest", "told"]
+__all__ = ["module_digest", "plain_repr"]
 
 
 def module_digest(module: Any) -> str:
@@ -26,7 +26,7 @@ def module_digest(module: Any) -> str:
     >>> module_digest(one) == before
     False
     """
-    found = hashlib.sha256(told(module))
+    found = hashlib.sha256(plain_repr(module))
     _add(found, dict(module.state_dict()))
     return found.hexdigest()
 
@@ -36,7 +36,7 @@ def _add(found: Any, value: Any) -> None:
 
     if isinstance(value, dict):
         for key, inner in value.items():
-            found.update(told(key))
+            found.update(plain_repr(key))
             _add(found, inner)
     elif isinstance(value, (tuple, list)):
         for inner in value:
@@ -49,15 +49,15 @@ def _add(found: Any, value: Any) -> None:
         flat = plain.resolve_conj().resolve_neg().contiguous().reshape(-1)
         found.update(flat.view(torch.uint8).numpy().data)
     else:
-        found.update(told(value))
+        found.update(plain_repr(value))
 
 
-def told(value: Any) -> bytes:
+def plain_repr(value: Any) -> bytes:
     """Its ``repr`` without addresses, which are others in each process.
 
     Examples
     --------
-    >>> told(print), told(object())
+    >>> plain_repr(print), plain_repr(object())
     (b'<built-in function print>', b'<object object>')
     """
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)).encode()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deap_xai import __version__
-from deap_xai.digests import told
+from deap_xai.digests import plain_repr
 from deap_xai.explainer import Explainer
 from deap_xai.objectives import registered_weight
 from deap_xai.registry import parse_spec
@@ -46,7 +46,7 @@ def run_settings(
     if isinstance(explainer.fill, str):
         contents["fill"] = _file_digest(parse_spec(explainer.fill)[1].get("path"))
     if given.get("transform") is not None:
-        contents["transform"] = hashlib.sha256(told(given["transform"])).hexdigest()[:16]
+        contents["transform"] = hashlib.sha256(plain_repr(given["transform"])).hexdigest()[:16]
     own_weights = [o for o in explainer.objectives if o.weight != registered_weight(o)]
     contents["objectives"] = ", ".join(f"{o.name} with weight {o.weight:g}" for o in own_weights)
     named = {"model": model} if isinstance(model, str) else {}

@@ -118,7 +118,7 @@ def _version(name: str) -> str:
         return ""
 
 
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]], **facts: Any) -> None:
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], /, **facts: Any) -> None:
     """Write rows as CSV, with the machine and further facts in ``#`` lines above."""
     rows = list(rows)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -171,3 +171,9 @@ def test_own_images_with_labels_and_boxes(tmp_path, image):
     options.labels = options.boxes = None
     (problem,) = _problems.own_problems(options)
     assert (problem.target, problem.truth) == (None, None)
+
+
+def test_a_tables_facts_may_have_any_name(tmp_path):
+    _common.write_table(tmp_path / "t.csv", [{"a": 1}], rows="those of x.csv", path="here")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[1:] == ["# rows: those of x.csv", "# path: here", "a", "1"]

@@ -194,7 +194,6 @@ def test_labels_are_those_given_last(pictures, tmp_path):
 
 
 def test_what_a_process_died_over_comes_last(pictures, tmp_path):
-    (tmp_path / "run").mkdir()
     explained = []
 
     def look(tally):
@@ -416,6 +415,14 @@ def test_missing_files_and_wrong_targets_are_failures(pictures, tmp_path):
     reasons = {f.image: f.reason for f in RunFolder(tmp_path / "run").failures().values()}
     assert "has no class names" in reasons["a.png"]
     assert "there is no image file" in reasons["gone.png"]
+
+
+def test_a_fills_picture_that_is_not_there_is_told_for_each_image(pictures, tmp_path):
+    settings = {**SMALL, "fill": "image:path=nowhere.png"}
+    tally = dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **settings)
+    assert (tally.explained, tally.failed) == (0, 2)
+    reasons = [f.reason for f in RunFolder(tmp_path / "run").failures().values()]
+    assert all("nowhere.png" in reason for reason in reasons)
 
 
 def test_a_failure_line_that_was_cut_off_is_passed_over(tmp_path):

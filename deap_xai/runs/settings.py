@@ -44,7 +44,9 @@ def run_settings(
     for name in ("segments", "fill", "class_names"):
         contents[name] = _digest(given.get(name))
     if isinstance(explainer.fill, str):
-        contents["fill"] = _file_digest(parse_spec(explainer.fill)[1].get("path"))
+        path = Path(str(parse_spec(explainer.fill)[1].get("path", "")))
+        # Where there is no such picture, that is said when an image should be explained.
+        contents["fill"] = _file_digest(path) if path.is_file() else None
     if given.get("transform") is not None:
         contents["transform"] = hashlib.sha256(plain_repr(given["transform"])).hexdigest()[:16]
     own_weights = [o for o in explainer.objectives if o.weight != registered_weight(o)]

@@ -336,7 +336,12 @@ class Explainer:
         points = front(evaluator.archive)
         if not points:
             raise SettingError("the budget ended before any mask was evaluated; raise it")
-        return self._pick(points, _known(evaluator, True))
+        picked = self._pick(points, _known(evaluator, True))
+        if not isinstance(picked, FrontPoint):
+            raise SettingError(
+                f"pick gave {picked!r:.80}; expected one of the front's points that it was given"
+            )
+        return picked
 
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
         found = self._picked(evaluator).mask

@@ -212,6 +212,10 @@ def told(objective: Objective) -> str:
 def _resolve(spec: ObjectiveSpec) -> Objective:
     weight = None
     if isinstance(spec, tuple):
+        if len(spec) != 2:
+            raise SettingError(
+                f"{spec!r} is no objective; expected a pair of a function or a name and its weight"
+            )
         spec, weight = spec
     function = objectives.resolve(spec)
     plain = getattr(function, "func", function)

@@ -250,7 +250,11 @@ def segment(view: View, spec: Spec | NDArray[Any]) -> tuple[Segments, list[str]]
     segmenter = segmenters.resolve(spec)
     # A copy for a function of the user's: one that works in place must not change what is shown.
     small = _reduced(view) if isinstance(spec, str) else view.copy()
-    segments = _relabelled(_checked(segmenter(small), small, f"segmenter {_title(spec)}"))
+    try:
+        labels = segmenter(small)
+    except MemoryError as error:  # a width of a million pixels
+        raise SettingError(f"segmenter {_title(spec)} needs too much memory: {error}") from error
+    segments = _relabelled(_checked(labels, small, f"segmenter {_title(spec)}"))
     warnings = []
     if segments.max() == 0:
         segments = _relabelled(grid(small))

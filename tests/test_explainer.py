@@ -360,6 +360,11 @@ def test_an_algorithm_of_the_users_may_have_roles_of_its_own(make_explainer, ima
     assert explainer.explain(image).model_calls <= 30
 
 
+def test_a_pick_that_gives_no_point_is_said(make_explainer, image):
+    with pytest.raises(SettingError, match="pick gave None; expected one of the front's points"):
+        make_explainer(pick=lambda points, full: None, budget=30).explain(image)
+
+
 def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):
     everything = make_explainer(pick=lambda points, full: points[-1], budget=60).explain(image)
     kept = everything.size >= 0.9 * 16

@@ -152,6 +152,7 @@ def test_weights_and_names():
         ([(len, 0.0)], "'len' has the weight 0.0; expected a number above 0"),
         ([(len, float("nan"))], "has the weight nan"),
         ([(len, "1")], "has the weight '1'"),
+        ([("size", 1.0, 2)], r"\('size', 1.0, 2\) is no objective; expected a pair"),
     ],
 )
 def test_what_is_no_objective(specs, message):

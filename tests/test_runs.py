@@ -162,6 +162,14 @@ def test_started_again_it_does_only_what_is_left(pictures, tmp_path):
     assert not (tmp_path / "run" / "failures.csv").exists()  # what failed is explained by now
 
 
+def test_one_core_means_this_very_process(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    model = CellModel()  # a worker would get a copy, and this one be asked nothing
+    settings = {name: value for name, value in SMALL.items() if name != "workers"}
+    assert dx.batch(pictures, model, tmp_path / "run", **settings).explained == 4
+    assert model.images > 60
+
+
 def test_an_image_that_changed_is_explained_anew(pictures, tmp_path, image):
     dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
     PILImage.fromarray(image[:, ::-1] // 2).save(pictures / "a.png", compress_level=0)

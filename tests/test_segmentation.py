@@ -136,6 +136,15 @@ def test_specs_that_make_no_sense(spec, message):
         segment(patches(), spec)
 
 
+def test_a_segmenter_that_runs_out_of_memory_is_a_setting_to_change(monkeypatch):
+    def greedy(view, **settings):
+        raise MemoryError("8 TiB")
+
+    monkeypatch.setattr(skimage.segmentation, "slic", greedy)
+    with pytest.raises(SettingError, match="'slic:sigma=1e9' needs too much memory: 8 TiB"):
+        segment(patches(), "slic:sigma=1e9")
+
+
 # The grid
 
 

@@ -237,6 +237,27 @@ def test_the_batch_command(tmp_path):
     assert "Missing option '--out'" in result.stderr
 
 
+def test_the_batch_command_says_which_engine_auto_took(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    (tmp_path / "linears.py").write_text(
+        "import torch\n"
+        "pool = torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()\n"
+        "net = torch.nn.Sequential(*pool, torch.nn.Linear(12, 3))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.manual_seed(0)
+    (tmp_path / "pictures").mkdir()
+    PILImage.fromarray(creature(3).image).save(tmp_path / "pictures" / "one.png")
+    options = ["--model", "linears:net", "--engine", "torch", "--precision", "auto"]
+    options += ["--workers", "1", "--budget", "20", "--device", "cpu"]
+    result = shell("batch", tmp_path / "pictures", "--out", tmp_path / "run", *options)
+    assert result.exit_code == 0
+    chosen = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    said = f"auto took {chosen['engine']} in {chosen['precision']} for this run\n"
+    assert chosen["engine"] == "torch"
+    assert said in result.stderr
+
+
 def test_the_bar(monkeypatch, capsys, tmp_path):
     import sys
 

@@ -65,6 +65,8 @@ def batch(
     except KeyboardInterrupt:
         click.echo(f"stopped; what is explained is in {out}; the same command goes on", err=True)
         sys.exit(INTERRUPTED)
+    if "auto" in (settings["engine"], settings["precision"]):
+        click.echo(_searched_on(out), err=True)
     earlier = f", {tally.earlier} of them before" if tally.earlier else ""
     click.echo(
         f"{tally.explained} of {tally.total} images explained{earlier}: {out / 'results.parquet'}"
@@ -74,6 +76,13 @@ def batch(
     if not tally.explained:
         sys.exit(1)
     click.echo(f"Next: deap-xai summary {out}")
+
+
+def _searched_on(out: Path) -> str:
+    from deap_xai.runs.folder import RunFolder
+
+    chosen = RunFolder(out).settings()
+    return f"auto took {chosen['engine']} in {chosen['precision']} for this run"
 
 
 def _commonest(out: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import joblib
 import pyarrow as pa
 
 from deap_xai.errors import SettingError
@@ -126,8 +127,8 @@ def batch(
     folder = RunFolder(out)
     explainer, settings = _chosen(folder, model, settings, items)
     facts = run_settings(explainer, source, model, settings)
-    if workers is None and cluster is None and _on_gpu(explainer):
-        workers = 1
+    if workers is None and cluster is None:
+        workers = 1 if _on_gpu(explainer) else joblib.cpu_count()
     with spreading(workers, cluster, address) as (spread, parent):
         begun = folder.open(facts, settings_hash(facts))
         # Should one of them be what ended the run before, the others are explained at least.

@@ -59,7 +59,7 @@ def spreading(
     if cluster is None:
         if address is not None:
             raise SettingError(f"got the address {address} without a cluster; name dask or ray")
-        with _processes(workers or joblib.cpu_count()) as spread:
+        with _processes(workers or 1) as spread:
             yield spread, os.getpid()
         return
     if cluster not in CLUSTERS:

@@ -15,7 +15,7 @@ from deap_xai.errors import OperatorError, SettingError
 from deap_xai.fitness import Evaluator, Fitness, batch_map
 from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
-from deap_xai.operators import operators
+from deap_xai.operators import on_masks, operators
 from deap_xai.registry import Spec
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_roles", "check_roles", "make_toolbox"]
@@ -58,16 +58,27 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
     def __init__(self, evaluator: Evaluator, seed: int = 0) -> None:
         self.evaluator = evaluator
         self.rng = np.random.default_rng(seed)
+        self._forms: dict[str, tuple[Any, Callable[..., Any] | None]] = {}
         super().__init__()
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function under an alias, as DEAP's toolbox does."""
+        plain = function
         asked = _parameter_names(function) & _FILLED_IN
         for name in asked - getattr(function, "keywords", {}).keys():
             kargs.setdefault(name, self._known(name))
         if alias in _RETURNS:
             function = _checked(function, alias, _RETURNS[alias])
         super().register(alias, function, *args, **kargs)
+        self._forms[alias] = getattr(self, alias), None if args else on_masks(plain, kargs)
+
+    def on_masks(self, alias: str) -> Callable[..., Any] | None:
+        """The form for many masks at once of what an alias stands for; None: it has none.
+
+        See :func:`~deap_xai.operators.on_masks`. A decorated operator has none.
+        """
+        registered, form = self._forms.get(alias, (None, None))
+        return form if getattr(self, alias, None) is registered else None
 
     def _known(self, name: str) -> Any:
         if name == "neighbours":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import random
 
 import numpy as np
 import pytest
 from conftest import CELL, CellModel, random_masks
-from deap import tools
+from deap import base, tools
 from test_attribution import additive, of_masks
 
 from deap_xai.algorithms import algorithms, defaults_of, eaSurrogate
@@ -395,3 +396,49 @@ def test_it_finds_the_smallest_sufficient_mask_mostly():
 def test_batch_and_pool_are_one_at_least(make_explainer, image, spec):
     with pytest.raises(SettingError, match=r"batch and pool must be 1 at least; got \d+ and \d+"):
         make_explainer(algorithm=spec, budget=30).explain(image)
+
+
+# Operators that take many masks at once
+
+
+@pytest.mark.parametrize("cxpb", [0.0, 0.25, 1.0])
+def test_bred_at_once_it_is_the_search_that_breeds_one_by_one(make, cxpb):
+    """Else a wrapped operator, or a user's copy of one, would give another explanation."""
+    archives = []
+    for at_once in (True, False):
+        toolbox = make(budget=60)
+        if not at_once:
+            toolbox.mutate = functools.partial(toolbox.mutate)
+        assert (toolbox.on_masks("mutate") is not None) == at_once
+        random.seed(0)
+        eaSurrogate(toolbox.population(n=4), toolbox, cxpb=cxpb)
+        archives.append(toolbox.evaluator.archive.masks)
+    assert (archives[0] == archives[1]).all()
+
+
+@pytest.mark.parametrize("role", ["mate", "mutate"])
+def test_a_decorated_operator_is_not_passed_over(make, role):
+    called = []
+
+    def decorator(operator):
+        @functools.wraps(operator)
+        def wrapped(*individuals, **parameters):
+            called.append(role)
+            return operator(*individuals, **parameters)
+
+        return wrapped
+
+    toolbox = make(budget=30)
+    assert toolbox.on_masks(role) is not None
+    toolbox.decorate(role, decorator)
+    eaSurrogate(toolbox.population(n=4), toolbox)
+    assert len(called) > 100
+
+
+def test_a_toolbox_of_deaps_own_will_do(make):
+    ours, plain = make(budget=30), base.Toolbox()
+    for alias in ("evaluate", "map", "clone", "mate", "mutate", "surrogate", "acquire"):
+        plain.register(alias, getattr(ours, alias))
+    plain.evaluator, plain.rng = ours.evaluator, ours.rng
+    eaSurrogate(ours.population(n=4), plain)
+    assert len(ours.evaluator.archive) == 30

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import random
 
 import numpy as np
 import pytest
+from deap import tools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from deap_xai.operators import initBernoulli, initSizes, operators
+from deap_xai.operators import initBernoulli, initSizes, mutStep, on_masks, operators
 from deap_xai.registry import parameters
 from deap_xai.segmentation import adjacency
 
@@ -193,3 +195,44 @@ def test_boundary_mutation_grows_and_shrinks(seed, bits):
 def test_operators_say_what_they_can_be_told():
     assert dict(parameters(operators.get("mutSparsify"))) == {"indpb": 0.2}
     assert dict(parameters(operators.get("cxTwoPoint"))) == {}
+
+
+# Many masks at once
+
+
+@settings(deadline=None)
+@given(
+    seed=SEEDS,
+    table=st.lists(BITS, max_size=12),
+    neighbours=st.lists(BITS, min_size=12, max_size=12),
+    again=st.floats(0, 1),
+)
+def test_steps_at_once_are_those_of_one_after_the_other(seed, table, neighbours, again):
+    touching = np.array(neighbours, bool) | np.array(neighbours, bool).T
+    known = {"neighbours": touching, "rng": np.random.default_rng(seed), "again": again}
+    expected = [mutStep(list(bits), **known)[0] for bits in table]
+    masks = np.array(table, bool).reshape(-1, 12)
+    given_ = masks.copy()
+    found = on_masks(mutStep, known | {"rng": np.random.default_rng(seed)})(masks)
+    assert found.dtype == bool
+    assert found.astype(int).tolist() == expected
+    assert (masks == given_).all()
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, table=st.lists(st.tuples(BITS, BITS), max_size=8), indpb=st.floats(0, 1))
+def test_uniform_crossovers_at_once_are_those_of_one_after_the_other(seed, table, indpb):
+    random.seed(seed)
+    pairs = [tools.cxUniform(list(one), list(two), indpb) for one, two in table]
+    expected = [[one for one, _ in pairs], [two for _, two in pairs]]
+    masks = np.array(table, bool).reshape(-1, 2, 12)
+    random.seed(seed)
+    found = on_masks(operators.resolve(f"cxUniform:indpb={indpb!r}"), {})(masks[:, 0], masks[:, 1])
+    assert [children.astype(int).tolist() for children in found] == expected
+
+
+def test_other_operators_have_no_form_for_many_masks():
+    names = {*operators.names(), *operators.library_names()}
+    with_form = {name for name in names if on_masks(operators.get(name), {}) is not None}
+    assert with_form == {"cxUniform", "mutStep"}
+    assert on_masks(lambda individual: mutStep(individual), {}) is None

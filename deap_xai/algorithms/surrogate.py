@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_xai.algorithms.registration import (
     algorithm,
@@ -38,6 +39,8 @@ PARENTS = 24
 
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
+
+Shares = NDArray[np.float64]
 
 
 @algorithm(fixed=True, mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
@@ -118,6 +121,8 @@ class _Search:
         self.front: list[Any] = []
         self._fresh = [individual for individual in population if not individual.fitness.valid]
         self._make, self._pool, self._cxpb = type(population[0]), pool, cxpb
+        on_masks: Any = getattr(toolbox, "on_masks", {}.get)  # DEAP's own toolbox hasn't got it
+        self._on_masks = [on_masks(role) for role in ("mate", "mutate")]
         self._model = toolbox.surrogate()
         self._ranking = Ranking(self.archive, self._model)
         self._asked = self._asked_for_ranking = 0
@@ -200,9 +205,21 @@ class _Search:
     def _offspring(self, parents: list[Any]) -> Masks:
         """Bred by the registered operators; none where there are no parents."""
         n = round(self._pool * (1 - NESTED) / 2) if parents else 0
-        chance = self.toolbox.rng.random((n, 3)).tolist()
-        children = [self._child(parents, *draws) for draws in chance]
+        chance = self.toolbox.rng.random((n, 3))
+        if n and None not in self._on_masks:
+            return self._children(np.array(parents, bool), *chance.T)
+        children = [self._child(parents, *draws) for draws in chance.tolist()]
         return np.array(children, bool).reshape(-1, self._width)
+
+    def _children(self, parents: Masks, one: Shares, two: Shares, way: Shares) -> Masks:
+        """What :meth:`_child` makes one by one, by operators that take many masks at once."""
+        children = parents[(one * len(parents)).astype(int)]
+        others = parents[(two * len(parents)).astype(int)]
+        mated = way < self._cxpb
+        mate, mutate = self._on_masks
+        children[mated], _ = mate(children[mated], others[mated])
+        children[~mated] = mutate(children[~mated])
+        return children
 
     def _child(self, parents: list[Any], one: float, two: float, way: float) -> Any:
         clone = self.toolbox.clone

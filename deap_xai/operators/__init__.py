@@ -6,6 +6,7 @@ generator, one named ``neighbours`` the superpixels' adjacency matrix (S, S), bo
 
 from deap_xai.operators.crossover import cxRegion
 from deap_xai.operators.initialisation import initBernoulli, initSizes
+from deap_xai.operators.many import on_masks
 from deap_xai.operators.mutation import mutBoundary, mutDensify, mutSparsify, mutStep, mutSwap
 from deap_xai.operators.registration import operators
 
@@ -18,5 +19,6 @@ __all__ = [
     "mutSparsify",
     "mutStep",
     "mutSwap",
+    "on_masks",
     "operators",
 ]

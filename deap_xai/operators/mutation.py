@@ -14,6 +14,9 @@ __all__ = ["mutBoundary", "mutDensify", "mutSparsify", "mutStep", "mutSwap"]
 BESIDE = 0.9
 """Probability with which mutStep adds a superpixel beside what was kept, if any is left there."""
 
+AGAIN = 0.3
+"""Probability with which mutStep takes a second step, unless told otherwise."""
+
 
 @operators.register
 def mutBoundary(
@@ -67,7 +70,11 @@ def mutSwap(individual: Any, rng: np.random.Generator) -> tuple[Any]:
 
 @operators.register
 def mutStep(
-    individual: Any, neighbours: NDArray[np.bool_], rng: np.random.Generator, *, again: float = 0.3
+    individual: Any,
+    neighbours: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    again: float = AGAIN,
 ) -> tuple[Any]:
     """Drop one, add one, or do both, in place; now and then once more.
 

@@ -19,6 +19,9 @@ FILLS = ("mean", "black", "grey", "blur")
 PASSES = 0.9
 """Share of the full view's probability from which on an empty view counts as passing."""
 
+FAINT = 1e-3
+"""The full view's probability below which the model doesn't see the class at all."""
+
 MOST = 0.9
 """Share of the superpixels from which on what is kept explains nothing."""
 
@@ -78,28 +81,44 @@ def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[F
     return order
 
 
-def cautions(full: float, empty: float, mask: Mask) -> list[str]:
+def cautions(own: Evaluator, full: float, empty: float, mask: Mask) -> list[str]:
     """What a reader should know before taking a mask (S,) for an explanation.
 
-    From the target's probability on the full and the empty view, 0..1 or NaN.
-
-    Examples
-    --------
-    >>> cautions(0.9, 0.1, np.array([True, False]))
-    []
+    Parameters
+    ----------
+    own
+        Whose numbers are reported.
+    full, empty
+        The target's probability on the full and the empty view, 0..1 or NaN.
+    mask
+        What is shown, (S,), bool.
     """
-    notes = []
-    if empty >= PASSES * full:
+    notes = [own.backend.caution] if own.backend.caution else []
+    if full < FAINT:
+        notes.append(
+            f"on the full view the model gives this class {full:.1g}: it hardly sees it, and there "
+            "is little to explain"
+        )
+    elif empty >= PASSES * full:
         notes.append(
             f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
             "fill nothing in the picture is needed for the answer; try another fill"
         )
     if mask.sum() >= MOST * len(mask):
-        notes.append(
-            f"no small part was found that is enough: {mask.sum()} of {len(mask)} superpixels are "
-            "kept; a larger budget or another pick may find one"
-        )
+        notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")
     return notes
+
+
+def _fewer(own: Evaluator, full: float) -> str:
+    """What is known of a part that is smaller and nearly as probable as the full view."""
+    for point in front(own.archive):
+        if point.probability >= PASSES * full and point.size < MOST * own.n_segments:
+            asked = int(1000 * point.probability) / 1000
+            return (
+                f"{point.size} of them give {point.probability:.3f}, the full view {full:.3f}: "
+                f"the pick smallest:p={asked:g} shows these"
+            )
+    return "no small part was found that is enough: a larger budget may find one"
 
 
 def without_each(mask: Mask) -> Masks:

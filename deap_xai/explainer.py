@@ -30,7 +30,7 @@ from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
 from deap_xai.operators import operators as operator_registry
-from deap_xai.picking import picks, unmet
+from deap_xai.picking import picked_by, picks, unmet
 from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
@@ -336,12 +336,7 @@ class Explainer:
         points = front(evaluator.archive)
         if not points:
             raise SettingError("the budget ended before any mask was evaluated; raise it")
-        picked = self._pick(points, _known(evaluator, True))
-        if not isinstance(picked, FrontPoint):
-            raise SettingError(
-                f"pick gave {picked!r:.80}; expected one of the front's points that it was given"
-            )
-        return picked
+        return picked_by(self._pick, points, _known(evaluator, True))
 
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
         found = self._picked(evaluator).mask
@@ -358,7 +353,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = _known(own, True), _known(own, False)
-        notes += cautions(full, empty, picked.mask) + unmet(self._pick, picked)
+        notes += cautions(own, full, empty, picked.mask) + unmet(self._pick, picked)
         return Explanation(
             mask=picked.mask,
             segments=evaluator.segments,

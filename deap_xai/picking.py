@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Sequence
 
 from deap_xai.archive import FrontPoint
+from deap_xai.errors import SettingError
 from deap_xai.registry import registry
 
-__all__ = ["best", "knee", "picks", "smallest", "unmet", "within"]
+__all__ = ["best", "knee", "picked_by", "picks", "smallest", "unmet", "within"]
 
 picks = registry("pick")
 """Functions of the front, small to large, and the full view's probability to one point."""
@@ -50,6 +51,24 @@ def smallest(points: Sequence[FrontPoint], full: float, /, *, p: float = 0.9) ->
 def within(points: Sequence[FrontPoint], full: float, /, *, k: int = 5) -> FrontPoint:
     """The best with ``k`` superpixels at most; the smallest where all have more."""
     return next((point for point in reversed(points) if point.size <= k), points[0])
+
+
+def picked_by(
+    pick: Callable[..., FrontPoint], points: Sequence[FrontPoint], full: float
+) -> FrontPoint:
+    """The point that a pick gives.
+
+    Raises
+    ------
+    SettingError
+        If it gives none; a function of the user's may give anything.
+    """
+    point = pick(points, full)
+    if not isinstance(point, FrontPoint):
+        raise SettingError(
+            f"pick gave {point!r:.80}; expected one of the front's points that it was given"
+        )
+    return point
 
 
 def unmet(pick: Callable[..., FrontPoint], point: FrontPoint) -> list[str]:

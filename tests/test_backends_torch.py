@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 from deap_xai.backends.torch_module import TorchBackend, choose_device
 from deap_xai.backends.transform import split_transform
 from deap_xai.errors import BackendError, SettingError
+from deap_xai.explainer import Explainer
 from deap_xai.masking import MaskedView
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
@@ -436,3 +437,14 @@ def test_a_digest_of_whatever_a_module_holds():
     kinds = [lambda one: made(seed=one).bfloat16(), noted, sparse, quantized]
     for kind in kinds:
         assert digest(kind(1)) == digest(kind(1)) != digest(kind(2))
+
+
+def test_a_module_without_a_transform_is_cautioned_about(image):
+    net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    settings = {"device": "cpu", "budget": 20, "segments": "grid:n_segments=4"}
+    bare = Explainer(net, **settings).explain(image)
+    assert bare.warnings[0].startswith("the torch module was given no transform: it gets pictures")
+    together = Explainer(net, **settings).explain([image, image])
+    assert together[1].warnings == bare.warnings
+    told = Explainer(net, transform=transforms.ToTensor(), **settings).explain(image)
+    assert "transform" not in " ".join(told.warnings)

@@ -107,7 +107,7 @@ def test_after_ctrl_c_the_part_that_is_done_is_told_and_the_same_command_goes_on
         (["--vary", "mate"], 2, "--vary: 'mate': expected ROLE=SPEC"),
         (["--vary", "population=many"], 2, "'population=many': expected a number"),
         (["--vary", "mat=cxUniform"], 1, "did you mean 'mate'"),
-        (["--vary", "mate=cxUniform"], 1, "variants must map two names at least"),
+        (["--vary", "mate=cxUniform"], 2, "--vary mate=cxUniform --vary mate=…"),
         (["--vary", "fill=mean", "--vary", "fill=blurr"], 1, "variant 'blurr': unknown fill"),
         ([*VARY, "--seconds", "3"], 2, "No such option"),
         ([*VARY, "--engine", "auto"], 2, "No such option"),

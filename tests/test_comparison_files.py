@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -238,3 +243,54 @@ def test_iohinspector_reads_it(found, tmp_path):
     for row in found.table.itertuples():
         end = ends[row.variant, f"CellModel-{row.image}", row.seed]
         assert (end["evaluations"], end["raw_y"]) == (row.calls, pytest.approx(row.front_quality))
+
+
+ENDLESS = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+def classify(views):
+    if os.environ["MAIN"] == str(os.getpid()):  # asks for the class before the runs begin
+        return np.full((len(views), 2), 0.5)
+    (HERE / f"worker-{os.getpid()}").touch()
+    while True:
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    import deap_xai as dx
+
+    os.environ["MAIN"] = str(os.getpid())
+    white = np.full((24, 24, 3), 255, np.uint8)
+    variants = {"one": {"operators": {"mate": "cxUniform"}},
+                "two": {"operators": {"mate": "cxTwoPoint"}}}
+    dx.compare(white, "slow:classify", variants, base={"budget": 20}, jobs=2)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_workers_end_with_a_comparison_that_is_killed(tmp_path):
+    """Each holds a model: left behind, they would fill the memory."""
+    (tmp_path / "slow.py").write_text(ENDLESS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    child = subprocess.Popen([sys.executable, str(tmp_path / "slow.py")], env=environment)
+    try:
+        workers = within(60, lambda: len(found := list(tmp_path.glob("worker-*"))) == 2 and found)
+    finally:
+        child.kill()
+        child.wait()
+    pids = [int(path.name.partition("-")[2]) for path in workers]
+    assert child.pid not in pids
+    assert within(20, lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def within(seconds, true):
+    """What is true within so many seconds; else whatever it is then."""
+    end = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found

@@ -373,6 +373,37 @@ def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):
     assert "no small part was found" not in " ".join(whole.explain(image).warnings)
 
 
+def test_a_class_that_the_model_hardly_sees_is_said(make_explainer, image):
+    faint = make_explainer(model=lambda x: np.full((len(x), 2), [1 - 1e-4, 1e-4]), budget=30)
+    assert faint.explain(image, target=1).warnings[0] == (
+        "on the full view the model gives this class 0.0001: it hardly sees it, and there is "
+        "little to explain"
+    )
+
+
+def test_what_a_smaller_part_would_give_is_said(image):
+    """A pick that asks for the full view's probability to the last digit keeps nearly all."""
+
+    def nearly_additive(views):
+        share = views[:, :, :12].mean(axis=(1, 2, 3)) / 255 * 0.98
+        p = share + views[:, :, 12:].mean(axis=(1, 2, 3)) / 255 * 0.02
+        return np.stack([1 - p, p], axis=1)
+
+    white = np.full_like(image, 255)
+    settings = {"segments": "grid:n_segments=16", "fill": "black", "budget": 120}
+    e = dx.Explainer(nearly_additive, **settings).explain(white, target=1)
+    assert e.size == e.n_segments == 16
+    least = next(point for point in e.front if point.probability >= 0.9)
+    assert least.size < 14
+    asked = int(1000 * least.probability) / 1000
+    assert e.warnings[-1] == (
+        f"16 of 16 superpixels are kept; {least.size} of them give {least.probability:.3f}, "
+        f"the full view 1.000: the pick smallest:p={asked:g} shows these"
+    )
+    again = dx.Explainer(nearly_additive, pick=f"smallest:p={asked:g}", **settings)
+    assert again.explain(white, target=1).size == least.size
+
+
 def test_naming_the_most_probable_class_changes_nothing(make_explainer, image, model):
     asked = [make_explainer(budget=60).explain(image, target) for target in (None, 1)]
     assert (asked[0].archive.masks == asked[1].archive.masks).all()

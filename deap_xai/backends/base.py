@@ -44,6 +44,8 @@ class Backend(ABC):
         what an explanation reports is asked of the reference. None: this is the own model.
     choice
         In words, how the engine was chosen by measurement; empty where it was told.
+    caution
+        What a reader of each explanation should know of the model; mostly empty.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Backend(ABC):
     precision: str | None = None
     reference: Backend | None = None
     choice: str = ""
+    caution: str = ""
 
     @abstractmethod
     def predict(self, images: Views) -> Probabilities:

@@ -112,7 +112,13 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
     if _is_module(model):
         from deap_xai.backends.torch_module import TorchBackend
 
-        return _call(TorchBackend, options, "a torch module", model)
+        made = _call(TorchBackend, options, "a torch module", model)
+        if options.get("transform") is None:
+            made.caution = (
+                "the torch module was given no transform: it gets pictures as numbers 0..1, not "
+                "normalised; if it was trained with a transform, its answers are wrong without"
+            )
+        return made
     if callable(model) and not isinstance(model, type):
         # A function runs where it runs; the device is for models that we move.
         options.pop("device", None)

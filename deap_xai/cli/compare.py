@@ -68,6 +68,11 @@ def compare(
     use_files_only()
     make_folder(out)
     variants = comparison.factorial(_levels(vary))
+    if len(variants) < 2:
+        raise click.UsageError(
+            f"--vary {vary[0]} alone leaves nothing to compare it with; give it twice at least: "
+            f"--vary {vary[0]} --vary {vary[0].partition('=')[0]}=…"
+        )
     base = {key: value for key, value in explainer_settings(settings).items() if value is not None}
     found = comparison.compare(
         list(images), list(models), variants, base=base, seeds=seeds, out=out, jobs=jobs,

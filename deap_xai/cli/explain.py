@@ -162,4 +162,4 @@ def _write(explanation: Explanation, stem: Path) -> None:
     saved = explanation.save(stem.with_name(stem.name + ".npz"))
     picture = stem.with_name(stem.name + ".png")
     save_png(explanation.plot(), picture)
-    click.echo(f"wrote {picture} and {saved.name}", err=True)
+    click.echo(f"wrote {picture} and {saved}", err=True)

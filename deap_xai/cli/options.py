@@ -81,11 +81,18 @@ def explainer_settings(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a command as arguments of an Explainer."""
     settings = dict(options)
     classes = settings.pop("classes")
+    try:
+        names = classes and [line.strip() for line in classes if line.strip()]
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(
+            f"{classes.name} isn't text; expected class names in UTF-8, one a line",
+            param_hint="--classes",
+        ) from error
     return {
         **settings,
         "operators": dict(key_and_spec(text, "--set") for text in settings["operators"]),
         "objectives": settings["objectives"] or None,
-        "class_names": classes and [line.strip() for line in classes if line.strip()],
+        "class_names": names,
     }
 
 

@@ -22,6 +22,7 @@ from deap_xai.comparison.records import Record, RunFolder
 from deap_xai.comparison.result import Comparison, make_comparison
 from deap_xai.errors import DeapXaiError, SettingError, require
 from deap_xai.explainer import Explainer
+from deap_xai.processes import end_with
 from deap_xai.typing import Image
 
 __all__ = ["compare"]
@@ -148,12 +149,13 @@ class _Task(NamedTuple):
     settings: dict[str, Any]
     image: Image
     folder: RunFolder | None
+    parent: int
 
 
 def _task(design: Design, run: Run, folder: RunFolder | None) -> _Task:
     settings = {**design.search_settings(run.variant), "seed": run.seed}
     model, image = design.models[run.model], design.images[run.image]
-    return _Task(run, model, design.model_settings(), settings, image, folder)
+    return _Task(run, model, design.model_settings(), settings, image, folder, os.getpid())
 
 
 def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str]]:
@@ -175,6 +177,8 @@ def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str
 
 
 def _outcome(task: _Task) -> tuple[Run, Record | str]:
+    if task.parent != os.getpid():
+        end_with(task.parent)
     try:
         record = _search(task)
         if task.folder is not None:

@@ -10,7 +10,6 @@ import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from deap_xai.errors import RunError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.images import load_image
+from deap_xai.processes import end_with
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import Item
 from deap_xai.runs.rows import row_of
@@ -217,15 +217,8 @@ def _leave_chance_alone() -> None:
                     setattr(module, key, getattr(own, value.__name__))
 
 
-@lru_cache(maxsize=1)
 def _follow(parent: int) -> None:
     """Leave Ctrl-C to the run's main process, and end soon after it, even if it is killed."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)

@@ -115,8 +115,8 @@ def _fewer(own: Evaluator, full: float) -> str:
         if point.probability >= PASSES * full and point.size < MOST * own.n_segments:
             asked = int(1000 * point.probability) / 1000
             return (
-                f"{point.size} of them give {point.probability:.3f}, the full view {full:.3f}: "
-                f"the pick smallest:p={asked:g} shows these"
+                f"a mask of {point.size} gives {point.probability:.3f}, the full view {full:.3f}: "
+                f"the pick smallest:p={asked:g} shows it"
             )
     return "no small part was found that is enough: a larger budget may find one"
 

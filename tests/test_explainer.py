@@ -397,8 +397,8 @@ def test_what_a_smaller_part_would_give_is_said(image):
     assert least.size < 14
     asked = int(1000 * least.probability) / 1000
     assert e.warnings[-1] == (
-        f"16 of 16 superpixels are kept; {least.size} of them give {least.probability:.3f}, "
-        f"the full view 1.000: the pick smallest:p={asked:g} shows these"
+        f"16 of 16 superpixels are kept; a mask of {least.size} gives {least.probability:.3f}, "
+        f"the full view 1.000: the pick smallest:p={asked:g} shows it"
     )
     again = dx.Explainer(nearly_additive, pick=f"smallest:p={asked:g}", **settings)
     assert again.explain(white, target=1).size == least.size

@@ -60,6 +60,6 @@ def _learnt(evaluator: Evaluator) -> NDArray[np.float64]:
     model = GaussianProcess(evaluator)
     for start in range(0, len(archive), BLOCK):
         masks = archive.masks[start : start + BLOCK]
-        model.update(masks, evaluator.answers(masks))
+        model.gather(masks, evaluator.answers(masks))
     model.fit()  # so that the order of evaluation hardly counts
     return Ranking(archive, model).attribution(np.random.default_rng(0), ROUNDS)

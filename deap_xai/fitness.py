@@ -346,9 +346,10 @@ class Fitness:
                     "must not change the length"
                 )
         bits = np.array(individuals)
-        if not np.isin(bits, (0, 1)).all():
+        wrong = (bits != 0) & (bits != 1)
+        if wrong.any():
             raise OperatorError(
-                f"an individual holds {bits[~np.isin(bits, (0, 1))][0]!r}, expected only the bits "
+                f"an individual holds {bits[wrong][0]!r}, expected only the bits "
                 "0 and 1: an operator or initialiser must write nothing else"
             )
         return bits.astype(bool)

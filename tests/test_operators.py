@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from deap_xai.operators import initBernoulli, initSizes, mutStep, on_masks, operators
+from deap_xai.individual import individual_class
+from deap_xai.operators import (
+    assignCrowdingDist,
+    initBernoulli,
+    initSizes,
+    mutStep,
+    on_masks,
+    operators,
+    selNSGA2,
+    sortNondominated,
+)
 from deap_xai.registry import parameters
 from deap_xai.segmentation import adjacency
 
@@ -232,3 +242,35 @@ def test_other_operators_have_no_form_for_many_masks():
     with_form = {name for name in names if on_masks(operators.get(name), {}) is not None}
     assert with_form == {"cxUniform", "mutStep"}
     assert on_masks(lambda individual: mutStep(individual), {}) is None
+
+
+ROUNDED = st.integers(0, 4).map(lambda n: n / 4)  # so that there are equal ones
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(ROUNDED, ROUNDED, ROUNDED), min_size=1, max_size=40),
+    k=st.integers(0, 40),
+    weights=st.sampled_from([(1.0,), (1.0, -1.0), (1.0, -1.0, 0.5)]),
+)
+def test_selection_is_deaps_own(rows, k, weights):
+    """DEAP's fronts, crowding and selection, in DEAP's order, with many equal individuals."""
+    k = min(k, len(rows))
+    make = individual_class(weights)
+    population = [make([0, 1]) for _ in rows]
+    for individual, row in zip(population, rows, strict=True):
+        individual.fitness.values = row[: len(weights)]
+    place = {id(one): i for i, one in enumerate(population)}
+    fronts, known = sortNondominated(population, k), tools.sortNondominated(population, k)
+    assert [[place[id(x)] for x in f] for f in fronts] == [[place[id(x)] for x in f] for f in known]
+    chosen = tools.selNSGA2(population, k)
+    distances = [getattr(one.fitness, "crowding_dist", None) for one in population]
+    for one in population:
+        one.fitness.__dict__.pop("crowding_dist", None)
+    assert [place[id(one)] for one in selNSGA2(population, k)] == [place[id(one)] for one in chosen]
+    assert [getattr(one.fitness, "crowding_dist", None) for one in population] == distances
+
+
+def test_of_nobody_nobody_is_selected():
+    assert selNSGA2([], 0) == []
+    assignCrowdingDist([])

@@ -16,6 +16,7 @@ from deap_xai.algorithms.registration import (
     record,
 )
 from deap_xai.errors import SettingError
+from deap_xai.operators import assignCrowdingDist, sortNondominated
 
 __all__ = ["eaMuPlusLambda", "eaNSGA2", "eaNSGA3"]
 
@@ -51,8 +52,8 @@ def eaNSGA2(
     """
 
     def parents(survivors: list[Any]) -> list[Any]:
-        for front in tools.sortNondominated(survivors, len(survivors)):
-            tools.emo.assignCrowdingDist(front)
+        for front in sortNondominated(survivors, len(survivors)):
+            assignCrowdingDist(front)
         quadruples = len(survivors) - len(survivors) % 4  # what selTournamentDCD asks for
         return tools.selTournamentDCD(survivors, quadruples) if quadruples else survivors
 

@@ -92,19 +92,20 @@ class Backend(ABC):
 
     def in_joint_chunks(
         self,
-        predict: Callable[[list[tuple[MaskedView, Masks]]], Probabilities],
+        predict: Callable[[list[tuple[MaskedView, Masks]]], Any],
         questions: Sequence[tuple[MaskedView, Masks]],
     ) -> list[Probabilities]:
         """Call ``predict`` on at most ``batch_size`` masks at a time, of several masked views.
 
         A call has masked views of one size, each with some of its masks, and answers with the
-        rows of all of them in order. Returned is an answer a question.
+        rows of all of them in order, as :meth:`in_chunks` takes them. Returned is an answer a
+        question.
         """
         counts = np.array([len(masks) for _, masks in questions])
         # Which question, and which of its masks.
         rows = np.argwhere(np.arange(counts.max()) < counts[:, None])
 
-        def predict_rows(chunk: NDArray[Any]) -> Probabilities:
+        def predict_rows(chunk: NDArray[Any]) -> Any:
             of = {i: chunk[chunk[:, 0] == i, 1] for i in dict.fromkeys(chunk[:, 0].tolist())}
             return predict([(questions[i][0], questions[i][1][mine]) for i, mine in of.items()])
 

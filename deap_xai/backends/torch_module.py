@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image as PILImage
 
 from deap_xai.backends.base import Backend
+from deap_xai.backends.recorded import Recorded, record
 from deap_xai.backends.transform import Preparation, split_transform
 from deap_xai.digests import module_digest
 from deap_xai.errors import BackendError, SettingError
@@ -62,6 +62,7 @@ class TorchBackend(Backend):
 
     Examples
     --------
+    >>> import numpy as np
     >>> module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> backend = TorchBackend(module, device="cpu")
     >>> backend.predict(np.zeros((5, 2, 2, 3), np.uint8)).shape
@@ -93,14 +94,19 @@ class TorchBackend(Backend):
         module = module.to(self.device)
         with suppress(RuntimeError):  # no parameter of a three-dimensional convolution takes it
             module = module.to(memory_format=torch.channels_last)  # what convolutions like
-        self._module = module
+        self._take(module)
         self._transform, self._size = transform, size
         self._parts = split_transform(transform)
-        self._softmax: bool | None = None
-        self._kept: dict[MaskedView, tuple[torch.Tensor, ...]] = {}
+
+    def _take(self, module: torch.nn.Module) -> None:
+        """Ask this module from now on."""
+        self._module = module
+        self._logits = Recorded(_Logits(module), record if self.device.type == "cuda" else None)
         floating = (p.dtype for p in module.parameters() if p.is_floating_point())
         self._dtype = next(floating, torch.float32)
         self.precision = _PRECISIONS.get(self._dtype, str(self._dtype))
+        self._softmax: bool | None = None
+        self._kept: dict[MaskedView, tuple[torch.Tensor, ...]] = {}
 
     def view(self, image: Image) -> View:
         """The image after the spatial part of the transform, or fitted to ``size``."""
@@ -125,10 +131,7 @@ class TorchBackend(Backend):
             return self._forward(self._draw(masked_view, chunk))
 
         with torch.inference_mode():
-            # The bits go over once and the answers come back once: the device never waits between.
-            answers = self.chunks(predict, self._sent(masks))
-            answer = answers[0] if len(answers) == 1 else torch.cat(answers)
-            return self._table(answer.cpu().numpy(), len(masks))
+            return self.in_chunks(predict, self._sent(masks))
 
     def predict_masked_many(
         self, questions: Sequence[tuple[MaskedView, Masks]]
@@ -138,13 +141,21 @@ class TorchBackend(Backend):
             return super().predict_masked_many(questions)
         self._keep_only([masked_view for masked_view, _ in questions])
 
-        def predict(parts: list[tuple[MaskedView, Masks]]) -> Probabilities:
+        def predict(parts: list[tuple[MaskedView, Masks]]) -> torch.Tensor:
             drawn = [self._draw(one, self._sent(masks)) for one, masks in parts]
-            inputs = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
-            return np.asarray(self._forward(inputs).cpu().numpy())
+            return self._forward(drawn[0] if len(drawn) == 1 else torch.cat(drawn))
 
         with torch.inference_mode():
             return self.in_joint_chunks(predict, questions)
+
+    def in_chunks(self, predict: Callable[[Any], Any], items: Any) -> Probabilities:
+        """As in :class:`Backend`, with the answers left on the device until all are there.
+
+        So the bits go over once and the answers come back once, and it never waits between.
+        """
+        answers = [torch.as_tensor(answer) for answer in self.chunks(predict, items)]
+        answer = answers[0] if len(answers) == 1 else torch.cat(answers)
+        return self._table(answer.cpu().numpy(), len(items))
 
     def _draw(self, masked_view: MaskedView, masks: torch.Tensor) -> torch.Tensor:
         segments, view, fill = self._on_device(masked_view)
@@ -160,13 +171,12 @@ class TorchBackend(Backend):
         """The same model with a copy of its weights in bfloat16; its reference is this one."""
         other = copy.copy(self)
         try:
-            other._module = copy.deepcopy(self._module).to(torch.bfloat16)
+            other._take(copy.deepcopy(self._module).to(torch.bfloat16))
         except Exception as error:  # a module may refuse to be copied in any way
             raise BackendError(
                 f"{self.name} can't be copied for bf16 ({error}); use precision fp32"
             ) from error
-        other._dtype, other.precision, other.reference = torch.bfloat16, "bf16", self
-        other._kept, other._softmax = {}, None
+        other.reference = self
         return other
 
     @property
@@ -202,14 +212,14 @@ class TorchBackend(Backend):
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _predict_chunk(self, images: Views) -> Probabilities:
+    def _predict_chunk(self, images: Views) -> torch.Tensor:
         with torch.inference_mode():
             if self._parts is not None:
                 inputs = self._normalised(images).permute(0, 3, 1, 2)
             else:
                 drawn = [self._transform(PILImage.fromarray(image)) for image in images]  # type: ignore[misc]
                 inputs = torch.stack(drawn).to(self.device)
-            return np.asarray(self._forward(inputs).cpu().numpy())
+            return self._forward(inputs)
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None
@@ -221,14 +231,13 @@ class TorchBackend(Backend):
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         try:
-            output = self._module(inputs.to(self._dtype))
+            output = self._logits(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
             if self.reference is None or "memory" in str(error).lower():
                 raise
             raise BackendError(
                 f"{self.name} doesn't run in {self.precision} ({error}); use precision fp32"
             ) from error
-        output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor) or output.ndim != 2:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
             raise BackendError(

@@ -29,7 +29,7 @@ Examples:
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
               metavar="DIR", help="Folder of the run; an unfinished one goes on.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), metavar="N",
-              help="Processes on this machine.  [default: one a core; one on a GPU]")  # fmt: skip
+              help="Processes on this machine.  [default: one a core; fewer on a GPU]")  # fmt: skip
 @click.option("--cluster", type=click.Choice(["dask", "ray"]),
               help="Spread over a cluster instead.")  # fmt: skip
 @click.option("--address", metavar="URL", help="Where the cluster's scheduler is.")

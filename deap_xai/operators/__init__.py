@@ -9,8 +9,10 @@ from deap_xai.operators.initialisation import initBernoulli, initSizes
 from deap_xai.operators.many import on_masks
 from deap_xai.operators.mutation import mutBoundary, mutDensify, mutSparsify, mutStep, mutSwap
 from deap_xai.operators.registration import operators
+from deap_xai.operators.selection import assignCrowdingDist, selNSGA2, sortNondominated
 
 __all__ = [
+    "assignCrowdingDist",
     "cxRegion",
     "initBernoulli",
     "initSizes",
@@ -21,4 +23,6 @@ __all__ = [
     "mutSwap",
     "on_masks",
     "operators",
+    "selNSGA2",
+    "sortNondominated",
 ]

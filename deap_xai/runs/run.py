@@ -14,8 +14,10 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import joblib
+import numpy as np
 import pyarrow as pa
 
+from deap_xai.backends.measuring import probe_masks
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.runs.folder import RunFolder
@@ -28,6 +30,9 @@ __all__ = ["Tally", "batch"]
 
 REFRESH = 30.0
 """Seconds between two versions of the table, at least."""
+
+CONTEXT = 600e6
+"""Bytes of a GPU's memory that a process takes before it has any tensor there."""
 
 
 class Tally(NamedTuple):
@@ -86,8 +91,9 @@ def batch(
         The run's folder. It gets ``settings.json``, ``explanations/``, ``results.parquet``, one row
         an image, and ``failures.csv`` with reasons, if there are any.
     workers
-        Processes; None takes one a core, or one if the model is on a GPU. 1 is this very process,
-        where a worker's death is the run's.
+        Processes; None takes one a core. Of a model that is on a GPU it takes as many as its memory
+        holds, but one a core at most, if the model was given by name, and else one. 1 is this very
+        process, where a worker's death is the run's.
     cluster, address
         ``"dask"`` or ``"ray"``, and where its scheduler is; its workers must see images and ``out``
         under the same paths.
@@ -128,7 +134,7 @@ def batch(
     explainer, settings = _chosen(folder, model, settings, items)
     facts = run_settings(explainer, source, model, settings)
     if workers is None and cluster is None:
-        workers = 1 if _on_gpu(explainer) else joblib.cpu_count()
+        workers = _processes(explainer, model, items)
     with spreading(workers, cluster, address) as (spread, parent):
         begun = folder.open(facts, settings_hash(facts))
         # Should one of them be what ended the run before, the others are explained at least.
@@ -177,9 +183,24 @@ def _chosen(
     return explainer, settings
 
 
-def _on_gpu(explainer: Explainer) -> bool:
+def _processes(explainer: Explainer, model: Any, items: Sequence[Item]) -> int:
+    """How many processes share the work: a search keeps a core busy, while a GPU serves many."""
     device = getattr(explainer.backend, "device", None)
-    return getattr(device, "type", "cpu") != "cpu"
+    kind = getattr(device, "type", "cpu")
+    if kind == "cpu":
+        return joblib.cpu_count()
+    if kind != "cuda" or not isinstance(model, str):  # a module would travel with every image
+        return 1
+    import torch
+
+    for item in items:
+        with suppress(Exception):  # what is wrong with it is told when its turn comes
+            evaluator = explainer.evaluator(item.path)
+            masks = probe_masks(explainer.backend.batch_size, evaluator.n_segments)
+            explainer.backend.predict_masked(evaluator.masked_view, masks)
+            break
+    each = torch.cuda.max_memory_reserved(device) + CONTEXT
+    return int(np.clip(torch.cuda.mem_get_info(device)[0] // each, 1, joblib.cpu_count()))
 
 
 def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,14 +127,17 @@ class GaussianProcess:
         The first ones should hold the full and the empty mask: the mean runs from the smallest to
         the largest mask known when the prior was learnt last.
         """
-        start = 0
-        while start < len(masks):
-            # However they come, the prior is learnt at the same numbers of observations.
-            step = slice(start, start + self._next_fit - len(self))
-            self._learn(
-                np.asarray(masks[step], np.float32), _completed(answers[step], self._target)
-            )
-            start = step.stop
+        for start, stop in self._steps(len(masks)):
+            first = not len(self)
+            if self._gather(masks[start:stop], answers[start:stop]) or first:
+                self.fit()
+            else:
+                self._extend(stop - start)
+
+    def gather(self, masks: Masks, answers: Probabilities) -> None:
+        """As :meth:`update`, but nothing is learnt before :meth:`fit` is called."""
+        for start, stop in self._steps(len(masks)):
+            self._gather(masks[start:stop], answers[start:stop])
 
     def fit(self) -> None:
         """Learn the prior anew from all observations: the ends, the rivals, the relevance."""
@@ -181,21 +185,29 @@ class GaussianProcess:
         root = cholesky(covariance + jitter, lower=True, check_finite=False)
         return self.weights() + (root @ rng.standard_normal((len(root), n))).T
 
-    def _learn(self, masks: NDArray[np.float32], answers: Probabilities) -> None:
-        """Learn some more, no further than to the next fit."""
-        first = not len(self)
-        self._masks = np.concatenate([self._masks, masks])
+    def _steps(self, n: int) -> Iterator[tuple[int, int]]:
+        """Parts of n masks, each up to the next fit.
+
+        However they come, the prior is learnt at the same numbers of observations.
+        """
+        start = 0
+        while start < n:
+            stop = min(n, start + self._next_fit - len(self))
+            yield start, stop
+            start = stop
+
+    def _gather(self, masks: Masks, answers: Probabilities) -> bool:
+        """Take in some more, no further than to the next fit; says whether it is due."""
+        answers = _completed(answers, self._target)
+        self._masks = np.concatenate([self._masks, np.asarray(masks, np.float32)])
         self._p = np.concatenate([self._p, np.asarray(answers[:, self._target], float)])
         self._answers += [row.copy() for row in answers]  # a view would keep all the others alive
-        if len(self) == self._next_fit:
-            if len(self) > CAP:
-                self._forget()
-            self._next_fit = min(2 * len(self), CAP + SLACK)
-            self.fit()
-        elif first:
-            self.fit()
-        else:
-            self._extend(len(masks))
+        if len(self) < self._next_fit:
+            return False
+        if len(self) > CAP:
+            self._forget()
+        self._next_fit = min(2 * len(self), CAP + SLACK)
+        return True
 
     def _condition(self, correlation: NDArray[np.float32], values: Floats) -> None:
         """Set the prior and condition on all observations."""

@@ -117,7 +117,8 @@ class Ranking:
         chain, size = _chain(order), len(order)
         now = self._worth(chain[:-1], trust)
         places = rng.permutation(size)[: max(1, LOOKED_AT // size)]
-        moved = np.concatenate([_moved(chain, order, start) for start in places])
+        first = np.concatenate([np.zeros((1, size), bool), chain])
+        moved = np.concatenate([_moved(first, order, start) for start in places])
         changes = self._worth(moved, trust).reshape(len(places), -1) - now
         best, most = order, 1e-9
         for start, change in zip(places, changes, strict=True):
@@ -240,13 +241,13 @@ def _chain(order: Order) -> Masks:
     return kept
 
 
-def _moved(chain: Masks, order: Order, start: int) -> Masks:
-    """What the chain's rows become where the superpixel at a place goes elsewhere: (S - 1, S).
+def _moved(first: Masks, order: Order, start: int) -> Masks:
+    """What a chain becomes where the superpixel at a place goes elsewhere: (S - 1, S).
 
     Row r < start, if it goes to r or before: the first r and itself. Row r >= start, if it goes to
-    r + 1 or behind: the first r + 2 without itself.
+    r + 1 or behind: the first r + 2 without itself. ``first`` are masks of the first 0, …, S.
     """
-    rows, first = np.arange(len(order) - 1), np.pad(chain, ((1, 0), (0, 0)))
+    rows = np.arange(len(order) - 1)
     masks: Masks = first[np.where(rows < start, rows, rows + 2)]
     masks[:, order[start]] = rows < start
     return masks

@@ -1,0 +1,171 @@
+"""How much of a GPU's own speed is left over many images?
+
+Question: model calls a second over many images, with 1,000 calls an image: one after another and as
+a list, in one process; and as a run of ``batch`` over 1, 2, 4, … processes that share the GPU. Each
+as a share of what the bare model does with pictures that lie ready, at its best batch size.
+Random weights, which don't change the time. The bare model is timed before and after, the faster
+counts.
+
+A run's rate is taken while all its processes work: from when each has had two images, to load and
+to warm up, until as many are left as there are processes. The time until its first image is given
+apart.
+
+Command: python benchmarks/throughput_batch.py
+Output: results/throughput_batch.csv (one row a way). Takes about five minutes on an H100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import _common
+import torch
+from PIL import Image
+from scaling import picture
+from throughput import bare_seconds, build
+
+import deap_xai as dx
+from deap_xai.backends import Backend
+from deap_xai.runs import Tally
+
+SIZES = (128, 256, 512)
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = _common.arguments(__doc__, "throughput_batch")
+    parser.add_argument("--model", default="resnet101")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--algorithm", default="eaNSGA2")
+    parser.add_argument("--population", type=int, default=250)
+    parser.add_argument("--calls", type=int, default=1000, help="an image")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--few", type=int, default=10, help="images in one process")
+    options = parser.parse_args()
+    if options.smoke:
+        options.model, options.device, options.precision = "squeezenet1_1", "cpu", ["fp32"]
+        options.images, options.workers, options.calls, options.few = 8, [1, 2], 12, 2
+        options.population, options.batch_size = 4, 4
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = folder / "weights.pth"
+        torch.save(build(options.model).state_dict(), weights)
+        (folder / "images").mkdir()
+        for seed in range(options.images):
+            Image.fromarray(picture(500, 375, seed)).save(folder / "images" / f"{seed}.jpg")
+        rows = [
+            row
+            for precision in options.precision
+            for row in measured(folder, settings_of(options, precision, weights), options)
+        ]
+    _common.print_table(rows)
+    if not options.smoke:
+        _common.write_table(
+            options.out,
+            rows,
+            model=options.model,
+            algorithm=f"{options.algorithm}, population {options.population}",
+            accelerator=torch.cuda.get_device_name() if options.device == "cuda" else "none",
+        )
+
+
+def settings_of(options: argparse.Namespace, precision: str, weights: Path) -> Row:
+    """An explainer's, beside the model's name."""
+    return {
+        "weights": str(weights),
+        "device": options.device,
+        "engine": "torch",
+        "precision": precision,
+        "batch_size": options.batch_size,
+        "algorithm": options.algorithm,
+        "population": options.population,
+        "budget": options.calls,
+    }
+
+
+def measured(folder: Path, settings: Row, options: argparse.Namespace) -> list[Row]:
+    """One row a way."""
+    explainer = dx.Explainer(options.model, **settings)
+    sizes = (4,) if options.smoke else SIZES
+    rates = [bare(explainer.backend, size) for size in sizes]
+    rows = in_one_process(explainer, sorted((folder / "images").iterdir())[: options.few])
+    for workers in options.workers:
+        out = folder / f"{settings['precision']}_{workers}"
+        watch = Watch(workers)
+        dx.batch(folder / "images", options.model, out, workers=workers, progress=watch, **settings)
+        rows.append(watch.row(settings["budget"]))
+    rates += [bare(explainer.backend, size) for size in sizes]
+    for row in rows:
+        share = row["calls a second"] / max(rates)
+        row |= {"bare pictures a second": round(max(rates)), "share": round(share, 3)}
+    return [{"precision": settings["precision"]} | row for row in rows]
+
+
+def bare(backend: Backend, size: int) -> float:
+    """Pictures a second of the bare model, in the median of five times eight batches."""
+    n = 2 * size if size < 100 else 8 * size
+    bare_seconds(backend, size, size, 224)
+    return n / statistics.median(bare_seconds(backend, n, size, 224) for _ in range(5))
+
+
+def in_one_process(explainer: dx.Explainer, paths: list[Path]) -> list[Row]:
+    """One after another, and as a list."""
+    rows = []
+    for path in paths[:3]:
+        explainer.explain(path)  # warm
+    for way in ("one after another", "a list"):
+        start = time.perf_counter()
+        found = explainer.explain(paths) if way == "a list" else list(map(explainer.explain, paths))
+        seconds = time.perf_counter() - start
+        calls = sum(one.model_calls for one in found)
+        rows.append(
+            {
+                "way": way,
+                "images": len(paths),
+                "until the first, s": "",
+                "seconds an image": round(seconds / len(paths), 3),
+                "calls a second": round(calls / seconds, 1),
+            }
+        )
+    return rows
+
+
+class Watch:
+    """Notes when images are done."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers, self.start = workers, time.perf_counter()
+        self.times: list[float] = []
+
+    def __call__(self, tally: Tally) -> None:
+        """Called with every tally."""
+        if tally.failed:
+            raise RuntimeError("an image failed")
+        if tally.explained:
+            self.times.append(time.perf_counter() - self.start)
+
+    def row(self, calls: int) -> Row:
+        """The rate while all processes work."""
+        first, last = 2 * self.workers - 1, len(self.times) - self.workers
+        first = min(first, last - 1)
+        seconds = (self.times[last] - self.times[first]) / (last - first)
+        return {
+            "way": f"batch, {self.workers} process{'es' * (self.workers > 1)}",
+            "images": len(self.times),
+            "until the first, s": round(self.times[0], 1),
+            "seconds an image": round(seconds, 3),
+            "calls a second": round(calls / seconds, 1),
+        }
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,16 +15,18 @@ from deap_xai.typing import Masks
 
 __all__ = ["probe_masks", "seconds", "settle_batch_size"]
 
-ON_CPU = (1, 2, 4, 8, 16, 32)
-ON_DEVICE = (16, 32, 64, 128, 256)
-"""Batch sizes that are tried."""
 
-LIMIT = 1.0
-"""Seconds after which no larger batch size is tried."""
+class _Trials(NamedTuple):
+    """Batch sizes to try; seconds after which no larger one is; and seconds a view below which the
+    usual size is kept, since measuring would cost more than it gains."""
 
-SMALL = 0.002
-"""Seconds a view below which a model keeps the usual batch size: measuring would cost more than
-it gains."""
+    sizes: tuple[int, ...]
+    limit: float
+    small: float
+
+
+ON_CPU = _Trials((1, 2, 4, 8, 16, 32), 1.0, 0.002)
+ON_DEVICE = _Trials((16, 32, 64, 128, 256), 3.0, 0.0001)  # there a first call of each takes long
 
 NEAR = 0.95
 """Share of the best speed that is as good: of several batch sizes the smallest is taken."""
@@ -49,25 +52,26 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
 
 
 def _best(backend: Backend, masked_view: MaskedView) -> int:
+    on_cpu = getattr(getattr(backend, "device", None), "type", "cpu") == "cpu"
+    sizes, limit, small = ON_CPU if on_cpu else ON_DEVICE
     usual = backend.batch_size
     masks = probe_masks(usual, masked_view.n_segments)
     backend.predict_masked(masked_view, masks[:1])  # the first call of a model is slower
     spent = seconds(backend, masked_view, masks)
-    if spent < SMALL * usual:
+    if spent < small * usual:
         return usual
     rates = {usual: usual / spent}
-    on_cpu = getattr(getattr(backend, "device", None), "type", "cpu") == "cpu"
-    for size in ON_CPU if on_cpu else ON_DEVICE:
+    for size in sizes:
         backend.batch_size = size
         masks = probe_masks(size, masked_view.n_segments)
         taken = [seconds(backend, masked_view, masks)]
-        if spent + taken[0] < LIMIT:  # the first of a new shape is slower
+        if spent + taken[0] < limit:  # the first of a new shape is slower
             taken.append(seconds(backend, masked_view, masks))
         spent += sum(taken)
         if backend.batch_size < size:  # memory ran out
             break
         rates[size] = size / min(taken)
-        if spent + 2 * taken[-1] > LIMIT:
+        if spent + 2 * taken[-1] > limit:
             break
     best = max(rates.values())
     return next(size for size in sorted(rates) if rates[size] >= NEAR * best)

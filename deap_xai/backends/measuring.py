@@ -18,7 +18,8 @@ __all__ = ["probe_masks", "seconds", "settle_batch_size"]
 
 class _Trials(NamedTuple):
     """Batch sizes to try; seconds after which no larger one is; and seconds a view below which the
-    usual size is kept, since measuring would cost more than it gains."""
+    usual size is kept, since measuring would cost more than it gains.
+    """
 
     sizes: tuple[int, ...]
     limit: float

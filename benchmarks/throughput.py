@@ -5,8 +5,9 @@ pictures a second of the bare model on the same engine in the same precision, ea
 batch size. Every engine and precision that is installed; all in this process, in turn, medians of
 rounds. Random weights, which don't change the time; 224x224.
 
-With ``--device cuda`` also the wall time of a whole explanation with 1,000 model calls after one to
-warm up, and its views a second as a share of the bare model's.
+With ``--device cuda`` also the wall time of a whole explanation of a photograph's size, with 1,000
+model calls, after five to warm up; its views a second as a share of the bare model's; and the same
+for the search alone, without superpixels, checks and attribution.
 
 Command: python benchmarks/throughput.py
          python benchmarks/throughput.py --device cuda --models resnet101
@@ -24,6 +25,7 @@ import _common
 import numpy as np
 import torch
 import torchvision
+from scaling import picture
 
 from deap_xai import Explainer
 from deap_xai.backends import Backend, load_backend
@@ -93,7 +95,7 @@ def measured(name: str, options: Any) -> list[dict[str, Any]]:
     rows = [row(name, pair, rates, options.sizes) for pair in backends]
     if options.device != "cpu":
         for one, backend in zip(rows, backends.values(), strict=True):
-            one |= explanation(backend, image.astype(np.uint8), one, options)
+            one |= explanation(backend, one, options)
     return rows
 
 
@@ -169,28 +171,38 @@ def row(name: str, pair: tuple[str, str], rates: Any, sizes: Any) -> dict[str, A
     }
 
 
-def explanation(
-    backend: Backend, image: np.ndarray, one: dict[str, Any], options: Any
-) -> dict[str, Any]:
-    """Wall time of a whole explanation, and its share of the bare model's speed."""
+def explanation(backend: Backend, one: dict[str, Any], options: Any) -> dict[str, Any]:
+    """Wall time of a whole explanation and of its search, and their shares of the bare speed."""
     backend.batch_size = one["best batch size"]
     explainer = Explainer(
         backend,
-        segments=f"grid:n_segments={N_SEGMENTS}",
         algorithm=options.algorithm,
         population=options.population,
         budget=options.calls,
     )
-    explainer.explain(image)
-    done = [explainer.explain(image) for _ in range(options.rounds)]
-    seconds = statistics.median(e.seconds for e in done)
+    pictures = [picture(500, 375, seed) for seed in range(options.rounds)]
+    for seed in range(5):
+        explainer.explain(picture(500, 375, 100 + seed))
+    done = [explainer.explain(image) for image in pictures]
+    searches = [search(explainer, image) for image in pictures]
+    seconds, calls = statistics.median_low((e.seconds, e.model_calls) for e in done)
+    spent, asked = statistics.median_low(searches)
+    bare = one["bare pictures a second"]
     return {
-        "model calls": done[0].model_calls,
+        "model calls": calls,
         "seconds of an explanation": round(seconds, 3),
-        "share of the bare speed": round(
-            done[0].model_calls / seconds / one["bare pictures a second"], 3
-        ),
+        "share of the bare speed": round(calls / seconds / bare, 3),
+        "seconds of the search": round(spent, 3),
+        "its share": round(asked / spent / bare, 3),
     }
+
+
+def search(explainer: Explainer, image: np.ndarray) -> tuple[float, int]:
+    """Seconds of a search alone, and its model calls."""
+    evaluator = explainer.evaluator(image)
+    before, start = evaluator.calls, time.perf_counter()
+    explainer.search(evaluator)
+    return time.perf_counter() - start, evaluator.calls - before
 
 
 if __name__ == "__main__":

@@ -348,7 +348,7 @@ class Fitness:
                 )
         if all(isinstance(individual, Individual) for individual in individuals):
             # Some versions of NumPy take 40 ms to make a table of 250 such arrays.
-            bits = np.frombuffer(b"".join(individuals), np.int8).reshape(-1, n_segments)
+            bits = np.frombuffer(b"".join(map(bytes, individuals)), np.int8).reshape(-1, n_segments)
         else:
             bits = np.array(individuals)
         wrong = (bits != 0) & (bits != 1)

@@ -47,7 +47,9 @@ def pictures(n, side=4):
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(n))
 
 
-@pytest.mark.parametrize(("n", "filled"), [(1, 1), (3, 4), (5, 8), (33, 48), (64, 64), (65, 65)])
+@pytest.mark.parametrize(
+    ("n", "filled"), [(1, 1), (3, 4), (5, 8), (33, 48), (64, 64), (65, 80), (250, 256)]
+)
 def test_batches_are_filled_up_to_few_sizes(n, filled):
     module = Slow(0)
     inputs = pictures(n)
@@ -74,7 +76,7 @@ def test_without_a_recorder_nothing_is_filled():
 def test_a_shape_that_comes_again_and_again_is_recorded():
     module, made = Slow(), []
     ask = Recorded(module, recorder(made))
-    for n in (5, 6, 7):
+    for n in (5, 6, 7, 8, 5, 6, 7):
         ask(pictures(n))
     assert made == []
     inputs = pictures(8)
@@ -102,7 +104,7 @@ def test_a_recording_is_kept_only_if_it_is_right_and_pays(seconds, how):
 
     ask = Recorded(module, slow)
     inputs = pictures(8)
-    for _ in range(8):
+    for _ in range(12):
         assert torch.equal(ask(inputs), inputs.mean(dim=(2, 3)))
     calls = len(module.shapes)
     ask(inputs)
@@ -113,10 +115,10 @@ def test_a_recording_is_kept_only_if_it_is_right_and_pays(seconds, how):
 def test_only_so_many_recordings_are_kept():
     module, made = Slow(0.002), []
     ask = Recorded(module, recorder(made))
-    for side in range(2, 22):
-        for _ in range(4):
+    for side in range(2, 32):
+        for _ in range(8):
             ask(pictures(2, side))
-    assert len(made) == 12
+    assert len(made) == 24
 
 
 def test_a_copy_starts_without_recordings():
@@ -156,7 +158,7 @@ def test_a_graph_on_the_gpu_answers_as_the_module_does():
     module = net().cuda()
     ask = Recorded(module, record)
     with torch.inference_mode():
-        for n in (5, 6, 7, 8, 6, 3, 5):
+        for n in (5, 6, 7, 8, 6, 8, 5, 6, 7, 8, 3, 5):
             inputs = pictures(n, 8).cuda()
             came = ask(inputs)
             assert torch.allclose(came, module(inputs), atol=1e-5)
@@ -168,7 +170,7 @@ def test_what_can_not_be_recorded_is_called_as_it_is():
     module = Looks().cuda()
     ask = Recorded(module, record)
     with torch.inference_mode():
-        for n in (8,) * 7:
+        for n in (8,) * 12:
             inputs = pictures(n, 8).cuda()
             assert torch.allclose(ask(inputs), module(inputs), atol=1e-5)
     assert not ask._replays
@@ -183,7 +185,7 @@ def test_masked_views_on_the_gpu(precision):
     masks = np.random.default_rng(1).random((70, 16)) < 0.5
     cpu = load_backend(net(), size=8, device="cpu")
     gpu = load_backend(net(), size=8, device="cuda", precision=precision, batch_size=32)
-    for _ in range(6):
+    for _ in range(10):
         came = gpu.predict_masked(masked, masks)
         assert (
             abs(came - cpu.predict_masked(masked, masks)).max()

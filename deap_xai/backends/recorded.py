@@ -17,18 +17,16 @@ Shape: TypeAlias = tuple[int, ...]
 Module: TypeAlias = Callable[[torch.Tensor], Any]
 Recorder: TypeAlias = Callable[[Module, torch.Tensor], Module]
 
-FULL = (1, 2, 4, 8, 16, 24, 32, 48, 64)
-"""Sizes up to which smaller batches are filled, so that few shapes come again and again. Up to the
-last a GPU mostly waits for Python, and the views that are added cost next to nothing."""
+SIZES, STEP = (1, 2, 4, 8, 16, 24, 32, 48, 64), 16
+"""Sizes to which smaller batches are filled, and beyond the last of them its multiples: a GPU's
+library takes a tenth of a second to plan for a size that is new to it, and the views that are
+added take less than that."""
 
-AFTER = 4
-"""Batches of one shape after which it is recorded; some more win back what that costs."""
+AFTER = 8
+"""Batches of one size after which it is recorded; as many more win back what that costs."""
 
-PAYS = 0.9
-"""Share of the time without a recording from which on it isn't worth its memory."""
-
-MOST = 12
-"""Recordings of a module that are kept."""
+MOST = 24
+"""Recordings of a module that are kept; all of them share their memory."""
 
 _ONE_AT_A_TIME = threading.Lock()  # recordings share memory
 
@@ -36,10 +34,10 @@ _ONE_AT_A_TIME = threading.Lock()  # recordings share memory
 class Recorded:
     """Calls a module; on shapes that come again and again, through a recording of its kernels.
 
-    A large model has hundreds of kernels, each launched by Python in some 30 microseconds: a batch
-    of six takes a GPU two milliseconds, and Python ten. A recording (a CUDA graph) is launched at
-    once. One is kept if its answers are the module's own and it is faster. Answers don't depend on
-    whether a batch was recorded: it is filled up to the same size either way.
+    A large model has hundreds of kernels, each launched by Python in some 20 microseconds: of a
+    batch of eight a GPU takes two milliseconds, and Python seven. A recording (a CUDA graph) is
+    launched at once, and keeps no processor busy. One is kept if its answers are the module's own
+    and it isn't slower. Answers don't depend on what was recorded: batches are filled up anyway.
 
     Parameters
     ----------
@@ -47,7 +45,8 @@ class Recorded:
         A ``torch.nn.Module`` on a GPU in evaluation mode. What can't be recorded, as a module that
         looks at its numbers on the way, is called as it is.
     recorder
-        Makes a recording of the module for inputs of one shape; None records nothing.
+        Makes a recording of the module for inputs of one shape; None: nothing is filled up or
+        recorded.
 
     Examples
     --------
@@ -85,7 +84,7 @@ class Recorded:
             (plain, known), (fast, came) = (_timed(one, inputs) for one in (self._module, replay))
         except RuntimeError:  # it can't be recorded, or memory doesn't suffice
             return
-        if fast < PAYS * plain and torch.equal(known, came):
+        if fast < plain and torch.equal(known, came):
             self._replays[shape] = replay
 
 
@@ -98,7 +97,11 @@ def record(module: Module, inputs: torch.Tensor) -> Module:
         If the module does what can't be recorded.
     """
     graph, held = torch.cuda.CUDAGraph(), inputs.clone()
-    module(held)  # whatever is made at a first call is made now
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):  # what libraries make at a first call beside the main stream
+        module(held)
+    torch.cuda.current_stream().wait_stream(aside)
     # Other threads may go on with what is theirs.
     with torch.cuda.graph(graph, pool=_memory(), capture_error_mode="thread_local"):
         answer = module(held)
@@ -120,7 +123,7 @@ def _memory() -> Any:
 def _filled(inputs: torch.Tensor) -> torch.Tensor:
     """The batch (N, 3, h, w), with its last view again and again up to the next usual size."""
     n = len(inputs)
-    size = next((size for size in FULL if size >= n), n)
+    size = next((size for size in SIZES if size >= n), -(-n // STEP) * STEP)
     if n in (0, size):
         return inputs
     last = inputs.is_contiguous(memory_format=torch.channels_last)

@@ -48,12 +48,22 @@ def pictures(n, side=4):
 
 
 @pytest.mark.parametrize(
-    ("n", "filled"), [(1, 1), (3, 4), (5, 8), (33, 48), (64, 64), (65, 80), (250, 256)]
+    ("n", "most", "filled"),
+    [
+        (1, 64, 8),
+        (8, 64, 8),
+        (9, 64, 32),
+        (33, 64, 64),
+        (250, 256, 256),
+        (9, 16, 16),  # never beyond what was said to fit into memory, or was seen to
+        (5, 5, 5),
+        (244, 250, 250),
+    ],
 )
-def test_batches_are_filled_up_to_few_sizes(n, filled):
+def test_batches_are_filled_up_to_few_sizes(n, most, filled):
     module = Slow(0)
     inputs = pictures(n)
-    answer = Recorded(module, recorder([]))(inputs)
+    answer = Recorded(module, recorder([]))(inputs, most)
     assert torch.equal(answer, inputs.mean(dim=(2, 3)))
     assert module.shapes == [(filled, 3, 4, 4)]
 
@@ -62,14 +72,14 @@ def test_batches_are_filled_up_to_few_sizes(n, filled):
 def test_a_filled_batch_lies_in_memory_as_it_did(layout):
     seen = []
     ask = Recorded(lambda inputs: seen.append(inputs) or inputs.mean(dim=(2, 3)), recorder([]))
-    ask(pictures(3).to(memory_format=layout))
-    assert seen[0].shape == (4, 3, 4, 4)
+    ask(pictures(3).to(memory_format=layout), 64)
+    assert seen[0].shape == (8, 3, 4, 4)
     assert seen[0].is_contiguous(memory_format=layout)
 
 
 def test_without_a_recorder_nothing_is_filled():
     module = Slow(0)
-    Recorded(module, None)(pictures(3))
+    Recorded(module, None)(pictures(3), 64)
     assert module.shapes == [(3, 3, 4, 4)]
 
 
@@ -77,16 +87,16 @@ def test_a_shape_that_comes_again_and_again_is_recorded():
     module, made = Slow(), []
     ask = Recorded(module, recorder(made))
     for n in (5, 6, 7, 8, 5, 6, 7):
-        ask(pictures(n))
+        ask(pictures(n), 64)
     assert made == []
     inputs = pictures(8)
-    assert torch.equal(ask(inputs), inputs.mean(dim=(2, 3)))
+    assert torch.equal(ask(inputs, 64), inputs.mean(dim=(2, 3)))
     assert made == [(8, 3, 4, 4)]
     calls = len(module.shapes)
     inputs = pictures(6)
-    assert torch.equal(ask(inputs), inputs.mean(dim=(2, 3)))
+    assert torch.equal(ask(inputs, 64), inputs.mean(dim=(2, 3)))
     assert len(module.shapes) == calls
-    ask(pictures(2))
+    ask(pictures(20), 64)
     assert len(module.shapes) == calls + 1
 
 
@@ -105,9 +115,9 @@ def test_a_recording_is_kept_only_if_it_is_right_and_pays(seconds, how):
     ask = Recorded(module, slow)
     inputs = pictures(8)
     for _ in range(12):
-        assert torch.equal(ask(inputs), inputs.mean(dim=(2, 3)))
+        assert torch.equal(ask(inputs, 64), inputs.mean(dim=(2, 3)))
     calls = len(module.shapes)
-    ask(inputs)
+    ask(inputs, 64)
     assert len(module.shapes) == calls + 1
     assert len(made) == (0 if how.get("wrong") else 1)  # it isn't tried again and again
 
@@ -115,10 +125,10 @@ def test_a_recording_is_kept_only_if_it_is_right_and_pays(seconds, how):
 def test_only_so_many_recordings_are_kept():
     module, made = Slow(0.002), []
     ask = Recorded(module, recorder(made))
-    for side in range(2, 32):
+    for side in range(2, 14):
         for _ in range(8):
-            ask(pictures(2, side))
-    assert len(made) == 24
+            ask(pictures(2, side), 64)
+    assert len(made) == 8
 
 
 def test_a_copy_starts_without_recordings():
@@ -160,7 +170,7 @@ def test_a_graph_on_the_gpu_answers_as_the_module_does():
     with torch.inference_mode():
         for n in (5, 6, 7, 8, 6, 8, 5, 6, 7, 8, 3, 5):
             inputs = pictures(n, 8).cuda()
-            came = ask(inputs)
+            came = ask(inputs, 64)
             assert torch.allclose(came, module(inputs), atol=1e-5)
     assert list(ask._replays) == [(8, 3, 8, 8)]
 
@@ -172,7 +182,7 @@ def test_what_can_not_be_recorded_is_called_as_it_is():
     with torch.inference_mode():
         for n in (8,) * 12:
             inputs = pictures(n, 8).cuda()
-            assert torch.allclose(ask(inputs), module(inputs), atol=1e-5)
+            assert torch.allclose(ask(inputs, 64), module(inputs), atol=1e-5)
     assert not ask._replays
 
 

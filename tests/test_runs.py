@@ -25,7 +25,7 @@ from PIL import Image as PILImage
 import deap_xai as dx
 from deap_xai.errors import BackendError, ImageError, RunError, SettingError
 from deap_xai.explanation import Explanation
-from deap_xai.runs import Tally
+from deap_xai.runs import Tally, run
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import list_items
@@ -497,6 +497,46 @@ def test_a_model_on_a_gpu_gets_one_process(pictures, tmp_path):
     here = os.getpid()
     settings = {key: value for key, value in SMALL.items() if key != "workers"}
     assert dx.batch(pictures, OnGpu(), tmp_path / "run", **settings).explained == 4
+
+
+ON_GPU = """
+import numpy as np
+import deap_xai as dx
+
+class Device:
+    type = "{kind}"
+
+class OnGpu(dx.Backend):
+    device = Device()
+
+    def predict(self, images):
+        return np.full((len(images), 2), 0.5)
+
+backend = OnGpu()
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "free", "processes"),
+    [("cuda", 10e9, 5), ("cuda", 1e9, 1), ("cuda", 80e9, 6), ("mps", 80e9, 1), ("cpu", 0, 6)],
+)
+def test_a_gpu_gets_as_many_processes_as_its_memory_holds(
+    pictures, tmp_path, monkeypatch, kind, free, processes
+):
+    """Of 2 GB each, and one a core at most; torch's and joblib's answers are made up."""
+    (tmp_path / f"on_{kind}.py").write_text(ON_GPU.format(kind=kind))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda device: 1.4e9)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 90e9))
+    monkeypatch.setattr("joblib.cpu_count", lambda: 6)
+    came, spreading = [], running.spreading
+    monkeypatch.setattr(
+        running, "spreading", lambda n, *where: came.append(n) or spreading(1, *where)
+    )
+    settings = {key: value for key, value in SMALL.items() if key != "workers"}
+    model = f"on_{kind}:backend"
+    assert dx.batch(pictures, model, tmp_path / "run", **settings).explained == 4
+    assert came == [processes]
 
 
 def test_what_can_not_travel_is_said(pictures, tmp_path):

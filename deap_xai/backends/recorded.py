@@ -17,16 +17,19 @@ Shape: TypeAlias = tuple[int, ...]
 Module: TypeAlias = Callable[[torch.Tensor], Any]
 Recorder: TypeAlias = Callable[[Module, torch.Tensor], Module]
 
-SIZES, STEP = (1, 2, 4, 8, 16, 24, 32, 48, 64), 16
-"""Sizes to which smaller batches are filled, and beyond the last of them its multiples: a GPU's
-library takes a tenth of a second to plan for a size that is new to it, and the views that are
-added take less than that."""
+LEAST, STEP = 8, 32
+"""Batches are filled up to the first, or to a multiple of the second: a library of the GPU's plans
+anew for each size, a tenth of a second long, while views more than there are cost little."""
 
 AFTER = 8
-"""Batches of one size after which it is recorded; as many more win back what that costs."""
+"""Batches of one shape after which it is recorded; as many more win back what that costs."""
 
-MOST = 24
-"""Recordings of a module that are kept; all of them share their memory."""
+PAYS = 0.9
+"""Share of the time without a recording from which on it isn't worth its memory: larger batches
+keep a GPU busy anyway."""
+
+MOST = 8
+"""Recordings of a module that are kept."""
 
 _ONE_AT_A_TIME = threading.Lock()  # recordings share memory
 
@@ -34,10 +37,10 @@ _ONE_AT_A_TIME = threading.Lock()  # recordings share memory
 class Recorded:
     """Calls a module; on shapes that come again and again, through a recording of its kernels.
 
-    A large model has hundreds of kernels, each launched by Python in some 20 microseconds: of a
-    batch of eight a GPU takes two milliseconds, and Python seven. A recording (a CUDA graph) is
-    launched at once, and keeps no processor busy. One is kept if its answers are the module's own
-    and it isn't slower. Answers don't depend on what was recorded: batches are filled up anyway.
+    A large model has hundreds of kernels, each of them launched by Python: a GPU has done a small
+    batch long before. A recording (a CUDA graph) is launched at once. One is kept if its answers
+    are the module's own and come sooner. Answers don't depend on what was recorded: batches are
+    filled up anyway.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ class Recorded:
     Examples
     --------
     >>> double = Recorded(torch.nn.Upsample(scale_factor=2), None)
-    >>> double(torch.zeros(3, 1, 2, 2)).shape
+    >>> double(torch.zeros(3, 1, 2, 2), 8).shape
     torch.Size([3, 1, 4, 4])
     """
 
@@ -64,12 +67,12 @@ class Recorded:
         """Without what was recorded, which lives on the device."""
         return Recorded, (self._module, self._recorder)
 
-    def __call__(self, inputs: torch.Tensor) -> Any:
-        """The module's answer (N, C) to a batch (N, 3, h, w)."""
+    def __call__(self, inputs: torch.Tensor, most: int) -> Any:
+        """The module's answer (N, C) to a batch (N, 3, h, w), filled up to ``most`` at most."""
         if self._recorder is None:
             return self._module(inputs)
         n = len(inputs)
-        filled = _filled(inputs)
+        filled = _filled(inputs, most)
         shape = tuple(filled.shape)
         self._seen[shape] += 1
         if self._seen[shape] == AFTER and len(self._replays) < MOST:
@@ -84,7 +87,7 @@ class Recorded:
             (plain, known), (fast, came) = (_timed(one, inputs) for one in (self._module, replay))
         except RuntimeError:  # it can't be recorded, or memory doesn't suffice
             return
-        if fast < plain and torch.equal(known, came):
+        if fast < PAYS * plain and torch.equal(known, came):
             self._replays[shape] = replay
 
 
@@ -120,11 +123,11 @@ def _memory() -> Any:
     return torch.cuda.graph_pool_handle()
 
 
-def _filled(inputs: torch.Tensor) -> torch.Tensor:
+def _filled(inputs: torch.Tensor, most: int) -> torch.Tensor:
     """The batch (N, 3, h, w), with its last view again and again up to the next usual size."""
     n = len(inputs)
-    size = next((size for size in SIZES if size >= n), -(-n // STEP) * STEP)
-    if n in (0, size):
+    size = min(most, LEAST if n <= LEAST else -(-n // STEP) * STEP)
+    if n == 0 or size <= n:
         return inputs
     last = inputs.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format

@@ -231,7 +231,7 @@ class TorchBackend(Backend):
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         try:
-            output = self._logits(inputs.to(self._dtype))
+            output = self._logits(inputs.to(self._dtype), self.batch_size)
         except Exception as error:  # in bf16 a module may stumble over anything
             if self.reference is None or "memory" in str(error).lower():
                 raise

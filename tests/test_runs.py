@@ -25,7 +25,7 @@ from PIL import Image as PILImage
 import deap_xai as dx
 from deap_xai.errors import BackendError, ImageError, RunError, SettingError
 from deap_xai.explanation import Explanation
-from deap_xai.runs import Tally, run
+from deap_xai.runs import Tally
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import list_items

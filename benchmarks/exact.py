@@ -25,10 +25,11 @@ from joblib import Parallel, delayed
 
 from deap_xai import Explainer
 from deap_xai.backends import Backend, load_backend
+from deap_xai.budget import Budget
 from deap_xai.certificates import all_masks
 from deap_xai.demo import creature
 from deap_xai.demo.show import FIRST_SEED
-from deap_xai.fitness import Budget, Evaluator
+from deap_xai.fitness import Evaluator
 
 CALLS, SHARE = 150, 0.9
 NETWORKS, PRETRAINED = ("resnet", "densenet", "mobilenet"), ("mobilenet_v2", "squeezenet1_1")

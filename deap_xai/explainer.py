@@ -19,13 +19,14 @@ from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
+from deap_xai.budget import Budget
 from deap_xai.chance import seeded
 from deap_xai.checks import cautions, check, confirm, reserve, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.explanation import Explanation
-from deap_xai.fitness import Budget, Evaluator
+from deap_xai.fitness import Evaluator
 from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
@@ -276,8 +277,7 @@ class Explainer:
 
         It asks the engine that was chosen; its ``reference`` asks the model itself.
         """
-        budget = Budget(self.budget, self.seconds, self.patience)
-        return self._evaluator(image, target, budget)[0]
+        return self._evaluator(image, target, Budget(self.budget, self.seconds, self.patience))[0]
 
     def toolbox(self, image: Any, target: int | str | None = None) -> Toolbox:
         """A filled ``deap.base.Toolbox`` for one image.

@@ -1,12 +1,9 @@
-"""From masks to fitness: the evaluator that batches and remembers, and its budget."""
+"""From masks to fitness: the evaluator that batches and remembers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,82 +11,16 @@ from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, mask_keys
 from deap_xai.backends.base import Backend
+from deap_xai.budget import Budget
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
 from deap_xai.geometry import Geometry, geometry
-from deap_xai.individual import Individual
+from deap_xai.individual import bit_table
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
 
-__all__ = ["Budget", "Evaluator", "Fitness", "batch_map"]
-
-
-class Budget:
-    """How long a search may go on: model calls, seconds, patience, whichever ends first.
-
-    Parameters
-    ----------
-    calls
-        Model calls: distinct masked views.
-    seconds
-        Wall time from now on.
-    patience
-        Model calls without any mask that is better than all that keep as few superpixels.
-
-    Attributes
-    ----------
-    spent
-        Model calls so far.
-    total
-        Model calls in all, also while some of them are held back; None: no such limit.
-
-    Examples
-    --------
-    >>> budget = Budget(calls=10)
-    >>> budget.spent = 8
-    >>> budget.allowed(5)
-    2
-    """
-
-    def __init__(
-        self, calls: int | None = None, seconds: float | None = None, patience: int | None = None
-    ) -> None:
-        for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
-            if value is not None and not (isinstance(value, Real) and value > 0):
-                raise SettingError(f"{name} must be a number above 0; got {value!r}")
-            if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
-                raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
-        self.calls = self.total = None if calls is None else int(calls)
-        self.seconds = None if seconds is None else float(seconds)
-        self.patience = None if patience is None else int(patience)
-        self.spent = 0
-        self.last_gain = 0
-        self._start = time.monotonic()
-
-    @property
-    def limited(self) -> bool:
-        """Whether it ever ends."""
-        return (self.calls, self.seconds, self.patience) != (None, None, None)
-
-    @contextmanager
-    def holding_back(self, calls: int, share: float) -> Iterator[None]:
-        """Within, the budget ends early: so many calls, and that share of the seconds."""
-        before = self.calls, self.seconds
-        self.calls = None if self.calls is None else max(1, self.calls - calls)
-        self.seconds = None if self.seconds is None else self.seconds * (1 - share)
-        try:
-            yield
-        finally:
-            self.calls, self.seconds = before
-
-    def allowed(self, wanted: int) -> int:
-        """How many of so many model calls may be made now."""
-        if self.seconds is not None and time.monotonic() - self._start >= self.seconds:
-            return 0
-        if self.patience is not None and self.spent - self.last_gain >= self.patience:
-            return 0
-        return wanted if self.calls is None else max(0, min(wanted, self.calls - self.spent))
+__all__ = ["Evaluator", "Fitness", "batch_map"]
 
 
 class Evaluator:
@@ -346,11 +277,7 @@ class Fitness:
                     f"an individual has {len(individual)} bits, expected {n_segments}: an operator "
                     "must not change the length"
                 )
-        if all(isinstance(individual, Individual) for individual in individuals):
-            # Some versions of NumPy take 40 ms to make a table of 250 such arrays.
-            bits = np.frombuffer(b"".join(map(bytes, individuals)), np.int8).reshape(-1, n_segments)
-        else:
-            bits = np.array(individuals)
+        bits = bit_table(individuals)
         wrong = (bits != 0) & (bits != 1)
         if wrong.any():
             raise OperatorError(

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 from deap import base
+from numpy.typing import NDArray
 
-__all__ = ["Individual", "clone", "fitness_class", "individual_class"]
+__all__ = ["Individual", "bit_table", "clone", "fitness_class", "individual_class"]
 
 
 class Individual(array.array):  # type: ignore[type-arg]  # array takes no parameter at run time
@@ -66,6 +68,20 @@ def clone(individual: Any) -> Any:
         extra = {k: v for k, v in individual.__dict__.items() if k != "fitness"}
         twin.__dict__.update(copy.deepcopy(extra))
     return twin
+
+
+def bit_table(individuals: Sequence[Any]) -> NDArray[Any]:
+    """The bits of individuals of equal length, or of any other sequences, as a table (N, S).
+
+    Examples
+    --------
+    >>> bit_table([individual_class((1.0,))([0, 1]), individual_class((1.0,))([1, 1])]).tolist()
+    [[0, 1], [1, 1]]
+    """
+    if not all(isinstance(individual, Individual) for individual in individuals):
+        return np.array(individuals)
+    # At once: one by one, NumPy took 40 ms for 250 of them on one machine, and 0.2 on another.
+    return np.frombuffer(b"".join(individuals), np.int8).reshape(len(individuals), -1)
 
 
 class _Fitness(base.Fitness):  # type: ignore[misc]  # DEAP is untyped

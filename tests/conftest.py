@@ -8,8 +8,9 @@ import pytest
 from browser import browser  # noqa: F401  # one for all tests
 
 from deap_xai.backends import FunctionBackend
+from deap_xai.budget import Budget
 from deap_xai.explainer import Explainer
-from deap_xai.fitness import Budget, Evaluator
+from deap_xai.fitness import Evaluator
 from deap_xai.masking import MaskedView
 
 mpl.use("Agg")

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from deap_xai.archive import Archive, front, front_quality
 from deap_xai.backends import FunctionBackend
+from deap_xai.budget import Budget
 from deap_xai.checks import FILLS, N_RANDOM, check, confirm, reserve, without_each
-from deap_xai.fitness import Budget, Evaluator
+from deap_xai.fitness import Evaluator
 from deap_xai.masking import MaskedView, fill_view
 
 

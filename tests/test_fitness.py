@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deap_xai.backends import FunctionBackend
+from deap_xai.budget import Budget
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
-from deap_xai.fitness import Budget, Evaluator, Fitness, batch_map
+from deap_xai.fitness import Evaluator, Fitness, batch_map
 from deap_xai.masking import MaskedView
 from deap_xai.objectives import resolve_objectives
 

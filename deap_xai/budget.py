@@ -1,0 +1,79 @@
+"""When a search stops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+
+from deap_xai.errors import SettingError
+
+__all__ = ["Budget"]
+
+
+class Budget:
+    """How long a search may go on: model calls, seconds, patience, whichever ends first.
+
+    Parameters
+    ----------
+    calls
+        Model calls: distinct masked views.
+    seconds
+        Wall time from now on.
+    patience
+        Model calls without any mask that is better than all that keep as few superpixels.
+
+    Attributes
+    ----------
+    spent
+        Model calls so far.
+    total
+        Model calls in all, also while some of them are held back; None: no such limit.
+
+    Examples
+    --------
+    >>> budget = Budget(calls=10)
+    >>> budget.spent = 8
+    >>> budget.allowed(5)
+    2
+    """
+
+    def __init__(
+        self, calls: int | None = None, seconds: float | None = None, patience: int | None = None
+    ) -> None:
+        for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
+            if value is not None and not (isinstance(value, Real) and value > 0):
+                raise SettingError(f"{name} must be a number above 0; got {value!r}")
+            if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
+                raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
+        self.calls = self.total = None if calls is None else int(calls)
+        self.seconds = None if seconds is None else float(seconds)
+        self.patience = None if patience is None else int(patience)
+        self.spent = 0
+        self.last_gain = 0
+        self._start = time.monotonic()
+
+    @property
+    def limited(self) -> bool:
+        """Whether it ever ends."""
+        return (self.calls, self.seconds, self.patience) != (None, None, None)
+
+    @contextmanager
+    def holding_back(self, calls: int, share: float) -> Iterator[None]:
+        """Within, the budget ends early: so many calls, and that share of the seconds."""
+        before = self.calls, self.seconds
+        self.calls = None if self.calls is None else max(1, self.calls - calls)
+        self.seconds = None if self.seconds is None else self.seconds * (1 - share)
+        try:
+            yield
+        finally:
+            self.calls, self.seconds = before
+
+    def allowed(self, wanted: int) -> int:
+        """How many of so many model calls may be made now."""
+        if self.seconds is not None and time.monotonic() - self._start >= self.seconds:
+            return 0
+        if self.patience is not None and self.spent - self.last_gain >= self.patience:
+            return 0
+        return wanted if self.calls is None else max(0, min(wanted, self.calls - self.spent))

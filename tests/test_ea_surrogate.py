@@ -345,7 +345,7 @@ def test_a_constant_model():
 
 def test_the_clock_may_end_it_amid_a_thought(make_explainer, image, monkeypatch):
     clock = iter(np.arange(0, 100, 0.01))
-    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("deap_xai.budget.time.monotonic", lambda: float(next(clock)))
     for seconds in (0.02, 0.05, 0.1, 0.3):
         explainer = make_explainer(algorithm="eaSurrogate", seconds=seconds)
         evaluator = explainer.evaluator(image)

@@ -557,7 +557,7 @@ def test_too_few_calls_for_the_own_model(make_explainer, image, budget):
 
 def test_seconds_leave_time_for_the_own_model(make_explainer, image, monkeypatch):
     ticks = itertools.count(0, 0.002)
-    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("deap_xai.budget.time.monotonic", lambda: next(ticks))
     e = make_explainer(model=StandIn(), seconds=0.5).explain(image)
     assert e.warnings == ()
     assert e.probability == pytest.approx(cell_probability(e.mask[None])[0])

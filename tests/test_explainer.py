@@ -56,7 +56,7 @@ def test_other_limits_end_the_search_and_leave_the_checks(
     make_explainer, image, model, limits, monkeypatch
 ):
     ticks = itertools.count(0, 0.002)  # a clock that this machine's load can't touch
-    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("deap_xai.budget.time.monotonic", lambda: next(ticks))
     e = make_explainer(**limits).explain(image)
     assert 10 < model.images == e.model_calls < 2000
     assert np.isfinite([e.probability_rest, *e.checks.fills.values()]).all()

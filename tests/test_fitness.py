@@ -154,7 +154,7 @@ def test_patience_counts_calls_without_gain(make_evaluator):
 
 def test_seconds_are_looked_at_between_chunks(make_evaluator, model, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("deap_xai.fitness.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("deap_xai.budget.time.monotonic", lambda: clock[0])
 
     def slow(images):
         clock[0] += 0.05

@@ -20,8 +20,8 @@ def listing(kinds: Sequence[str] = ()) -> str:
     ----------
     kinds
         Plurals: ``"segmenters"``, ``"fills"``, ``"operators"``, ``"algorithms"``,
-        ``"objectives"``, ``"backends"``, ``"engines"``, ``"models"``; none of them means all but
-        models.
+        ``"objectives"``, ``"picks"``, ``"backends"``, ``"engines"``, ``"models"``, or one of
+        these in the singular; none of them means all but models.
 
     Raises
     ------
@@ -30,7 +30,8 @@ def listing(kinds: Sequence[str] = ()) -> str:
     """
     known = {f"{kind}s": registry for kind, registry in REGISTRIES.items()}
     sections = []
-    for kind in kinds or [*known, "engines"]:
+    for name in kinds or [*known, "engines"]:
+        kind = f"{name.removesuffix('s')}s"
         if kind == "models":
             from deap_xai.backends.torchvision_models import torchvision_names
 
@@ -41,7 +42,7 @@ def listing(kinds: Sequence[str] = ()) -> str:
             sections.append(_section(kind, known[kind]))
         else:
             every = ", ".join([*known, "engines", "models"])
-            raise SettingError(f"unknown kind {kind!r}; known: {every}")
+            raise SettingError(f"unknown kind {name!r}; known: {every}")
     return "\n\n".join(sections)
 
 

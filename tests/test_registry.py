@@ -206,6 +206,7 @@ def test_listing_of_one_kind_and_of_models():
     assert listing(["objectives"]).startswith("objectives\n")
     assert "\nfills" not in listing(["objectives"])
     assert "\n  mobilenet_v2" in listing(["models"])
+    assert listing(["fill", "model"]) == listing(["fills", "models"])
     with pytest.raises(SettingError, match=r"unknown kind 'fruits'; known: .*models"):
         listing(["fruits"])
 

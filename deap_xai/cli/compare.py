@@ -48,7 +48,8 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               default="deap-xai-compare", show_default=True,
               help="For finished runs, tables, pictures and the IOHprofiler export. An "
-              "interrupted comparison goes on here.")  # fmt: skip
+              "interrupted comparison goes on here. In its tables within_25% is the best "
+              "probability with a quarter of the superpixels.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def compare(
     images: Sequence[str],

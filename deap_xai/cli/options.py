@@ -34,7 +34,8 @@ def model_options(
         click.option("--algorithm", default=ALGORITHM, show_default=True, metavar="SPEC",
                      help="Who searches."),
         click.option("--set", "operators", multiple=True, metavar="ROLE=SPEC",
-                     help="An operator: bits, mate, mutate, select. Repeatable."),
+                     help="An operator: bits, mate, mutate, select, surrogate, acquire. "
+                          "Repeatable."),
         click.option("--objective", "objectives", multiple=True, metavar="SPEC",
                      help="What to optimise; repeatable.  [default: the algorithm's]"),
         click.option("--pick", metavar="SPEC",

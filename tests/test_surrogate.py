@@ -316,6 +316,24 @@ def test_the_real_cap(make_evaluator):
     assert abs(guess(model, unseen) - fresh).mean() < 0.08
 
 
+@pytest.mark.parametrize("n", [5, 400, 700])
+def test_what_is_gathered_is_learnt_at_once(make_evaluator, n):
+    """The same to the last bit as what was learnt step by step and then once more."""
+    evaluator, masks = make_evaluator(), random_masks(n)
+    masks[:2] = [[True], [False]]
+    answers = evaluator.answers(masks)
+    stepwise, at_once = GaussianProcess(evaluator), GaussianProcess(evaluator)
+    for start in range(0, n, 30):
+        stepwise.update(masks[start : start + 30], answers[start : start + 30])
+    stepwise.fit()
+    at_once.gather(masks, answers)
+    at_once.fit()
+    assert len(at_once) == len(stepwise)
+    unseen = random_masks(900)[701:]
+    assert (np.array(at_once.predict(unseen)) == np.array(stepwise.predict(unseen))).all()
+    assert (at_once.weights() == stepwise.weights()).all()
+
+
 def test_weights_are_drawn_from_the_exact_posterior():
     n, draws = 6, 40_000
     where, (masks, p) = source(n), observations(n, 18)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import _common
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from scaling import picture
@@ -121,7 +122,7 @@ def in_many(folder: Path, settings: Row, options: argparse.Namespace) -> Iterato
         out = folder / f"{settings['precision']}_{workers}"
         watch = Watch(workers)
         dx.batch(folder / "images", options.model, out, workers=workers, progress=watch, **settings)
-        yield watch.row(settings["budget"])
+        yield watch.row(calls_of(out))
 
 
 def bare(backend: Backend, size: int) -> float:
@@ -149,6 +150,11 @@ def in_one_process(explainer: dx.Explainer, paths: list[Path]) -> Iterator[Row]:
         }
 
 
+def calls_of(run: Path) -> float:
+    """Model calls an image, in the mean."""
+    return float(pq.read_table(run / "results.parquet")["model_calls"].to_numpy().mean())
+
+
 class Watch:
     """Notes when images are done."""
 
@@ -163,7 +169,7 @@ class Watch:
         if tally.explained:
             self.times.append(time.perf_counter() - self.start)
 
-    def row(self, calls: int) -> Row:
+    def row(self, calls: float) -> Row:
         """The rate of the second half."""
         first, last = len(self.times) // 2 - 1, len(self.times) - self.workers
         seconds = (self.times[last] - self.times[first]) / (last - first)

@@ -88,9 +88,10 @@ class Registry:
         return sorted({*self._functions, *self._plugins})
 
     def library_names(self) -> list[str]:
-        """The library's crossovers, mutations and selections, which answer by name too, sorted."""
+        """The library's crossovers, mutations and selections that answer by name too, sorted."""
         found = [] if self._library is None else sorted(vars(self._library))
-        return [name for name in found if re.match("(cx|mut|sel)[A-Z]", name)]
+        kinds = [name for name in found if re.match("(cx|mut|sel)[A-Z]", name)]
+        return [name for name in kinds if name not in self._functions]
 
     def get(self, name: str) -> Callable[..., Any]:
         """The function of that name.

@@ -271,6 +271,16 @@ def test_selection_is_deaps_own(rows, k, weights):
     assert [getattr(one.fitness, "crowding_dist", None) for one in population] == distances
 
 
+def test_deaps_other_sorting_has_the_same_name():
+    population = [individual_class((1.0, -1.0))([0, 1]) for _ in range(9)]
+    for i, individual in enumerate(population):
+        individual.fitness.values = i % 4, i % 3
+    log = operators.resolve("selNSGA2:nd=log")(population, 5)
+    assert log == tools.selNSGA2(population, 5, nd="log")
+    assert "selNSGA2" in operators.names()
+    assert "selNSGA2" not in operators.library_names()
+
+
 def test_of_nobody_nobody_is_selected():
     assert selNSGA2([], 0) == []
     assignCrowdingDist([])

@@ -23,6 +23,7 @@ from conftest import CellModel, cell_probability
 from PIL import Image as PILImage
 
 import deap_xai as dx
+from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import BackendError, ImageError, RunError, SettingError
 from deap_xai.explanation import Explanation
 from deap_xai.runs import Tally
@@ -500,33 +501,39 @@ def test_a_model_on_a_gpu_gets_one_process(pictures, tmp_path):
 
 
 ON_GPU = """
-import numpy as np
-import deap_xai as dx
+import torch
+from deap_xai.backends.torch_module import TorchBackend
 
-class Device:
+class Device(str):
     type = "{kind}"
 
-class OnGpu(dx.Backend):
-    device = Device()
-
-    def predict(self, images):
-        return np.full((len(images), 2), 0.5)
-
-backend = OnGpu()
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24 * 24 * 3, 2))
+backend = TorchBackend(net, size=24, device="cpu", batch_size=40)
+backend.device = Device("cpu")
 """
 
 
 @pytest.mark.parametrize(
     ("kind", "free", "processes"),
-    [("cuda", 10e9, 5), ("cuda", 1e9, 1), ("cuda", 80e9, 6), ("mps", 80e9, 1), ("cpu", 0, 6)],
+    [("cuda", 10e9, 4), ("cuda", 1e9, 1), ("cuda", 80e9, 6), ("mps", 80e9, 1), ("cpu", 0, 6)],
 )
 def test_a_gpu_gets_as_many_processes_as_its_memory_holds(
     pictures, tmp_path, monkeypatch, kind, free, processes
 ):
-    """Of 2 GB each, and one a core at most; torch's and joblib's answers are made up."""
+    """One a core at most. A made-up GPU: a view takes 30 MB, and a process 1 GB beside that."""
     (tmp_path / f"on_{kind}.py").write_text(ON_GPU.format(kind=kind))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda device: 1.4e9)
+    views, predict = [0], TorchBackend.predict_masked
+
+    def counted(self, masked_view, masks):
+        views.append(len(masks))
+        return predict(self, masked_view, masks)
+
+    monkeypatch.setattr(TorchBackend, "predict_masked", counted)
+    monkeypatch.setattr("torch.Tensor.pin_memory", lambda self: self)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: views.clear())
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda device: max(views) * 30e6)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 90e9))
     monkeypatch.setattr("joblib.cpu_count", lambda: 6)
     came, spreading = [], running.spreading

@@ -11,7 +11,6 @@ import torch
 from PIL import Image as PILImage
 
 from deap_xai.backends.base import Backend
-from deap_xai.backends.recorded import Recorded, record
 from deap_xai.backends.transform import Preparation, split_transform
 from deap_xai.digests import module_digest
 from deap_xai.errors import BackendError, SettingError
@@ -101,7 +100,6 @@ class TorchBackend(Backend):
     def _take(self, module: torch.nn.Module) -> None:
         """Ask this module from now on."""
         self._module = module
-        self._logits = Recorded(_Logits(module), record if self.device.type == "cuda" else None)
         floating = (p.dtype for p in module.parameters() if p.is_floating_point())
         self._dtype = next(floating, torch.float32)
         self.precision = _PRECISIONS.get(self._dtype, str(self._dtype))
@@ -231,13 +229,14 @@ class TorchBackend(Backend):
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         try:
-            output = self._logits(inputs.to(self._dtype), self.batch_size)
+            output = self._module(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
             if self.reference is None or "memory" in str(error).lower():
                 raise
             raise BackendError(
                 f"{self.name} doesn't run in {self.precision} ({error}); use precision fp32"
             ) from error
+        output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor) or output.ndim != 2:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
             raise BackendError(

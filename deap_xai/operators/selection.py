@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from deap import tools
 from numpy.typing import NDArray
 
 from deap_xai.operators.registration import operators
@@ -14,7 +15,7 @@ __all__ = ["assignCrowdingDist", "selNSGA2", "sortNondominated"]
 
 
 @operators.register
-def selNSGA2(individuals: list[Any], k: int) -> list[Any]:
+def selNSGA2(individuals: list[Any], k: int, nd: str = "standard") -> list[Any]:
     """The k best by front, and within the last front that fits in part by crowding distance.
 
     Deb, Pratap, Agarwal and Meyarivan, IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -27,6 +28,8 @@ def selNSGA2(individuals: list[Any], k: int) -> list[Any]:
         With a valid fitness each; their ``fitness.crowding_dist`` is set.
     k
         How many are selected, each at most once.
+    nd
+        ``"standard"``; ``"log"`` is DEAP's own, by Fortin, Grenier and Parizeau, GECCO 2013.
 
     Examples
     --------
@@ -38,6 +41,8 @@ def selNSGA2(individuals: list[Any], k: int) -> list[Any]:
     >>> [list(individual) for individual in selNSGA2(population, 2)]
     [[0, 1], [1, 1]]
     """
+    if nd != "standard":
+        return list(tools.selNSGA2(individuals, k, nd))
     fronts = sortNondominated(individuals, k)
     for front in fronts:
         assignCrowdingDist(front)

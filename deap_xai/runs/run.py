@@ -31,8 +31,11 @@ __all__ = ["Tally", "batch"]
 REFRESH = 30.0
 """Seconds between two versions of the table, at least."""
 
-CONTEXT = 600e6
-"""Bytes of a GPU's memory that a process takes before it has any tensor there."""
+CONTEXT = 1e9
+"""Bytes of a GPU's memory that a process takes beside its tensors: some 600 MB, and a margin."""
+
+TRIED = 10
+"""Images of which one at least should be readable."""
 
 
 class Tally(NamedTuple):
@@ -132,9 +135,9 @@ def batch(
     source, items = list_items(images, Path(out))
     folder = RunFolder(out)
     explainer, settings = _chosen(folder, model, settings, items)
-    facts = run_settings(explainer, source, model, settings)
     if workers is None and cluster is None:
         workers = _processes(explainer, model, items)
+    facts = run_settings(explainer, source, model, settings)
     with spreading(workers, cluster, address) as (spread, parent):
         begun = folder.open(facts, settings_hash(facts))
         # Should one of them be what ended the run before, the others are explained at least.
@@ -185,22 +188,35 @@ def _chosen(
 
 def _processes(explainer: Explainer, model: Any, items: Sequence[Item]) -> int:
     """How many processes share the work: a search keeps a core busy, while a GPU serves many."""
-    device = getattr(explainer.backend, "device", None)
-    kind = getattr(device, "type", "cpu")
+    from deap_xai.backends.torch_module import TorchBackend
+
+    backend = explainer.backend
+    kind = getattr(getattr(backend, "device", None), "type", "cpu")
     if kind == "cpu":
         return joblib.cpu_count()
-    if kind != "cuda" or not isinstance(model, str):  # a module would travel with every image
+    known = isinstance(backend, TorchBackend) and kind == "cuda"
+    if not known or not isinstance(model, str):  # a module would travel with every image
         return 1
+    return int(np.clip(_gpu_holds(explainer, items), 1, joblib.cpu_count()))
+
+
+def _gpu_holds(explainer: Explainer, items: Sequence[Item]) -> int:
+    """For how many processes like this one a GPU has memory; seen in a batch of each model."""
     import torch
 
-    for item in items:
+    backend: Any = explainer.backend
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(backend.device)
+    for item in items[:TRIED]:
         with suppress(Exception):  # what is wrong with it is told when its turn comes
-            evaluator = explainer.evaluator(item.path)
-            masks = probe_masks(explainer.backend.batch_size, evaluator.n_segments)
-            explainer.backend.predict_masked(evaluator.masked_view, masks)
+            evaluator = explainer.evaluator(item.path, 0)
+            for one in filter(None, (backend, backend.reference)):
+                masks = probe_masks(one.batch_size, evaluator.n_segments)
+                one.predict_masked(evaluator.masked_view, masks)
             break
-    each = torch.cuda.max_memory_reserved(device) + CONTEXT
-    return int(np.clip(torch.cuda.mem_get_info(device)[0] // each, 1, joblib.cpu_count()))
+    each = torch.cuda.max_memory_reserved(backend.device) + CONTEXT
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info(backend.device)[0] // each)
 
 
 def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:

@@ -135,7 +135,7 @@ class GaussianProcess:
                 self._extend(stop - start)
 
     def gather(self, masks: Masks, answers: Probabilities) -> None:
-        """As :meth:`update`, but nothing is learnt before :meth:`fit` is called."""
+        """As :meth:`update`, but nothing is learnt; :meth:`fit` has to be called next."""
         for start, stop in self._steps(len(masks)):
             self._gather(masks[start:stop], answers[start:stop])
 

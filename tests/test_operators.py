@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
+from deap_xai.errors import SettingError
 from deap_xai.individual import individual_class
 from deap_xai.operators import (
     assignCrowdingDist,
@@ -277,6 +278,8 @@ def test_deaps_other_sorting_has_the_same_name():
         individual.fitness.values = i % 4, i % 3
     log = operators.resolve("selNSGA2:nd=log")(population, 5)
     assert log == tools.selNSGA2(population, 5, nd="log")
+    with pytest.raises(SettingError, match="nd must be 'standard' or 'log'; got 'quick'"):
+        selNSGA2(population, 5, nd="quick")
     assert "selNSGA2" in operators.names()
     assert "selNSGA2" not in operators.library_names()
 

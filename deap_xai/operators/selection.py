@@ -9,6 +9,7 @@ import numpy as np
 from deap import tools
 from numpy.typing import NDArray
 
+from deap_xai.errors import SettingError
 from deap_xai.operators.registration import operators
 
 __all__ = ["assignCrowdingDist", "selNSGA2", "sortNondominated"]
@@ -31,6 +32,11 @@ def selNSGA2(individuals: list[Any], k: int, nd: str = "standard") -> list[Any]:
     nd
         ``"standard"``; ``"log"`` is DEAP's own, by Fortin, Grenier and Parizeau, GECCO 2013.
 
+    Raises
+    ------
+    SettingError
+        If ``nd`` is anything else.
+
     Examples
     --------
     >>> from deap_xai.individual import individual_class
@@ -41,8 +47,10 @@ def selNSGA2(individuals: list[Any], k: int, nd: str = "standard") -> list[Any]:
     >>> [list(individual) for individual in selNSGA2(population, 2)]
     [[0, 1], [1, 1]]
     """
-    if nd != "standard":
+    if nd == "log":
         return list(tools.selNSGA2(individuals, k, nd))
+    if nd != "standard":
+        raise SettingError(f"nd must be 'standard' or 'log'; got {nd!r}")
     fronts = sortNondominated(individuals, k)
     for front in fronts:
         assignCrowdingDist(front)

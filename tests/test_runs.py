@@ -546,6 +546,25 @@ def test_a_gpu_gets_as_many_processes_as_its_memory_holds(
     assert came == [processes]
 
 
+def test_another_ones_backend_on_a_gpu_gets_one_process(pictures, tmp_path, monkeypatch):
+    (tmp_path / "others.py").write_text(
+        "import deap_xai as dx\n"
+        "class Others(dx.Backend):\n"
+        "    device = type('Device', (), {'type': 'cuda'})\n"
+        "    def predict(self, images):\n"
+        "        return [[0.5, 0.5]] * len(images)\n"
+        "backend = Others()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    came, spreading = [], running.spreading
+    monkeypatch.setattr(
+        running, "spreading", lambda n, *where: came.append(n) or spreading(1, *where)
+    )
+    settings = {key: value for key, value in SMALL.items() if key != "workers"}
+    assert dx.batch(pictures, "others:backend", tmp_path / "run", **settings).explained == 4
+    assert came == [1]
+
+
 def test_what_can_not_travel_is_said(pictures, tmp_path):
     lock = threading.Lock()
     with pytest.raises(RunError, match=r"can't travel to other processes .*or use workers=1"):

@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--few", type=int, default=6, help="images in one process")
     options = parser.parse_args()
+    if options.images < 4 * max(options.workers) and not options.smoke:
+        parser.error("give four images a process at least, or the second half says nothing")
     if options.smoke:
         options.model, options.device, options.precision = "squeezenet1_1", "cpu", ["fp32"]
         options.images, options.workers, options.calls, options.few = 8, [1, 2], 12, 2

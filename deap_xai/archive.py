@@ -76,6 +76,20 @@ class Archive:
         found = self._index.get
         return np.array([found(key, -1) for key in mask_keys(masks)], np.intp)
 
+    def known(self, masks: Masks) -> NDArray[np.float64]:
+        """The target's probability under masks (N, S), NaN where one wasn't evaluated: (N,).
+
+        Examples
+        --------
+        >>> archive = Archive(np.array([[1, 1], [0, 1]], bool), np.array([0.5, 0.25]))
+        >>> archive.known(full_and_empty(2)).tolist()
+        [0.5, nan]
+        """
+        places = self.find_all(masks)
+        if not len(self):
+            return np.full(len(places), np.nan)
+        return np.where(places < 0, np.nan, self.probabilities[places].astype(float))
+
     def front_rows(self) -> list[int]:
         """Where the non-dominated masks stand; see :func:`front_rows`.
 

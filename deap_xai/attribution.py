@@ -12,8 +12,8 @@ from deap_xai.surrogate import GaussianProcess, Ranking
 
 __all__ = ["attribution"]
 
-ROUNDS = 12
-"""Rounds of climbing; each tries all moves of some superpixels."""
+ROUNDS = 16
+"""Rounds of climbing, at most; each tries all moves of some superpixels."""
 
 BLOCK = 64
 """Answers looked up at a time: those of all classes may be many."""

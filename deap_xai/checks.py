@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, FrontPoint, best_by_size, front
+from deap_xai.budget import Budget
 from deap_xai.errors import BudgetExhausted
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Mask, Masks
 
-__all__ = ["Checks", "cautions", "check", "confirm", "reserve", "without_each"]
+__all__ = ["Checks", "cautions", "check", "confirm", "finished", "reserve", "without_each"]
+
+T = TypeVar("T")
 
 FILLS = ("mean", "black", "grey", "blur")
 """Fills under which a kept part is looked at again."""
@@ -154,6 +160,16 @@ def check(evaluator: Evaluator, mask: Mask, rng: np.random.Generator) -> Checks:
     return Checks(float(rest), fills, random[~np.isnan(random)], dropped)
 
 
+def finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
+    """What a step gives; after Ctrl-C, what it gives without any more model calls."""
+    try:
+        return step()
+    except KeyboardInterrupt:
+        budget.calls = budget.spent
+        notes.append("the checks were interrupted")
+        return step()
+
+
 def _ask(evaluator: Evaluator, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Probabilities as far as the budget reaches, then NaN."""
     if len(masks) == 0:
@@ -161,6 +177,4 @@ def _ask(evaluator: Evaluator, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     try:
         return evaluator.probabilities(masks).astype(float)
     except BudgetExhausted:
-        found = [evaluator.archive.find(mask) for mask in masks]
-        known = evaluator.archive.probabilities
-        return np.array([np.nan if i is None else float(known[i]) for i in found])
+        return evaluator.archive.known(masks)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,7 +21,7 @@ from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.budget import Budget
 from deap_xai.chance import seeded
-from deap_xai.checks import cautions, check, confirm, reserve, without_each
+from deap_xai.checks import cautions, check, confirm, finished, reserve, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
@@ -40,8 +40,6 @@ from deap_xai.toolbox import Toolbox, as_roles, check_roles, make_toolbox
 from deap_xai.typing import Segments, View
 
 __all__ = ["Explainer"]
-
-T = TypeVar("T")
 
 PLAIN = Defaults(objectives=("probability",))
 """What a toolbox for the user's own loop has, where no algorithm was named."""
@@ -218,7 +216,7 @@ class Explainer:
         if isinstance(image, list | tuple):
             return self._explain_together(image, target, progress)
         if progress is True:
-            with progress_bar(image_name(image)) as report:
+            with progress_bar(image_name(image), self.picked) as report:
                 return self.explain(image, target, report)
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits())
@@ -279,6 +277,20 @@ class Explainer:
         """
         return self._evaluator(image, target, Budget(self.budget, self.seconds, self.patience))[0]
 
+    def picked(self, evaluator: Evaluator) -> FrontPoint:
+        """The point of the front that an explanation would show now; nothing is asked.
+
+        Raises
+        ------
+        SettingError
+            If no mask was evaluated yet that keeps anything.
+        """
+        points = front(evaluator.archive)
+        if not points:
+            raise SettingError("the budget ended before any mask was evaluated; raise it")
+        full, _ = evaluator.archive.known(full_and_empty(evaluator.n_segments))
+        return picked_by(self._pick, points, float(full))
+
     def toolbox(self, image: Any, target: int | str | None = None) -> Toolbox:
         """A filled ``deap.base.Toolbox`` for one image.
 
@@ -328,21 +340,15 @@ class Explainer:
     def _drop(self, evaluator: Evaluator) -> None:
         """Ask for the picked mask without each of its superpixels, until none can go."""
         tried = None
-        while tried is None or (self._picked(evaluator).mask != tried).any():
-            tried = self._picked(evaluator).mask
+        while tried is None or (self.picked(evaluator).mask != tried).any():
+            tried = self.picked(evaluator).mask
             evaluator.probabilities(without_each(tried))
 
-    def _picked(self, evaluator: Evaluator) -> FrontPoint:
-        points = front(evaluator.archive)
-        if not points:
-            raise SettingError("the budget ended before any mask was evaluated; raise it")
-        return picked_by(self._pick, points, _known(evaluator, True))
-
     def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
-        found = self._picked(evaluator).mask
-        own = _finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
-        picked = self._picked(own)
-        checks = _finished(
+        found = self.picked(evaluator).mask
+        own = finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
+        picked = self.picked(own)
+        checks = finished(
             lambda: check(own, picked.mask, np.random.default_rng(self.seed)),
             evaluator.budget,
             notes,
@@ -352,7 +358,7 @@ class Explainer:
                 "the model itself was not asked about the kept part: all numbers are those of "
                 f"{self.backend.engine} in {self.backend.precision}"
             )
-        full, empty = _known(own, True), _known(own, False)
+        full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
         notes += cautions(own, full, empty, picked.mask) + unmet(self._pick, picked)
         return Explanation(
             mask=picked.mask,
@@ -378,21 +384,6 @@ class Explainer:
     def settings(self) -> dict[str, Any]:
         """Every setting, in values that JSON knows; functions and arrays by a name."""
         return described(self)
-
-
-def _finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
-    """What a step gives; after Ctrl-C, what it gives without any more model calls."""
-    try:
-        return step()
-    except KeyboardInterrupt:
-        budget.calls = budget.spent
-        notes.append("the checks were interrupted")
-        return step()
-
-
-def _known(evaluator: Evaluator, value: bool) -> float:
-    index = evaluator.archive.find(np.full(evaluator.n_segments, value))
-    return float("nan") if index is None else float(evaluator.archive.probabilities[index])
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

@@ -189,8 +189,7 @@ class Evaluator:
         answers = self.backend.predict_masked_many(questions) if new else []
         for one, rows in zip(new, answers, strict=True):
             one._store(mask[None], one._received(rows, 1))
-        known = [(one.archive.probabilities, one.archive.find(mask)) for one in asked]
-        return np.array([np.nan if i is None else p[i] for p, i in known], np.float32)
+        return np.array([one.archive.known(mask[None])[0] for one in asked], np.float32)
 
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from deap_xai.archive import front
 
 if TYPE_CHECKING:
+    from deap_xai.archive import FrontPoint
     from deap_xai.fitness import Evaluator
 
 __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(name: str = "", **options: Any) -> Iterator[Callable[[Evaluator], None]]:
+def progress_bar(
+    name: str = "", pick: Callable[[Evaluator], FrontPoint] | None = None, **options: Any
+) -> Iterator[Callable[[Evaluator], None]]:
     """A bar over model calls that ends full; what it yields is called after every batch.
 
     ``explainer.explain(image, progress=True)`` shows one.
@@ -25,6 +28,9 @@ def progress_bar(name: str = "", **options: Any) -> Iterator[Callable[[Evaluator
     ----------
     name
         Stands before the bar.
+    pick
+        Which mask's probability and size it tells: ``explainer.picked`` for the one that would be
+        shown now; None for the most probable one.
     options
         For ``tqdm.auto.tqdm``: ``leave``, ``file``, ``disable``, …
 
@@ -47,9 +53,9 @@ def progress_bar(name: str = "", **options: Any) -> Iterator[Callable[[Evaluator
             if bar.total != evaluator.budget.total:
                 bar.reset(evaluator.budget.total)
             if points := front(evaluator.archive):
-                best = points[-1]
-                kept = f"{best.size}/{evaluator.n_segments}"
-                bar.set_postfix_str(f"probability {best.probability:.3f}, kept {kept}", False)
+                shown = pick(evaluator) if pick else points[-1]
+                kept = f"{shown.size}/{evaluator.n_segments}"
+                bar.set_postfix_str(f"probability {shown.probability:.3f}, kept {kept}", False)
             bar.update(evaluator.calls - bar.n)
 
         yield report

@@ -86,6 +86,18 @@ def test_find_takes_bits_of_any_dtype():
     assert archive.probabilities.dtype == np.float32
 
 
+@settings(deadline=None)
+@given(archives(least=0))
+def test_known_is_nan_where_nothing_was_evaluated(archive):
+    n_segments = archive.masks.shape[1]
+    everything = (np.arange(2**n_segments)[:, None] >> np.arange(n_segments)) % 2 == 1
+    pairs = zip(archive.masks, archive.probabilities, strict=True)
+    values = {mask.tobytes(): p for mask, p in pairs}
+    expected = [values.get(mask.tobytes(), np.nan) for mask in everything]
+    assert archive.known(everything).tolist() == pytest.approx(expected, nan_ok=True, abs=0)
+    assert archive.known(everything[:0]).shape == (0,)
+
+
 def test_front_points_are_copies():
     archive = Archive(np.array([[True, False]]), np.array([0.5]))
     front(archive)[0].mask[:] = True

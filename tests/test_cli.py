@@ -303,7 +303,7 @@ def test_version():
 def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
     explainer = make_explainer(budget=40)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress("frog.png", quiet=False) as report:
+    with progress("frog.png", explainer.picked, quiet=False) as report:
         explainer.explain(image, progress=report)
     drawn = capsys.readouterr().err
     assert "frog.png" in drawn
@@ -311,7 +311,7 @@ def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
     assert "/32 calls" not in drawn  # what the search holds back for the checks counts too
     assert "probability 0." in drawn
     assert "/16" in drawn
-    with progress("frog.png", quiet=True) as report:
+    with progress("frog.png", explainer.picked, quiet=True) as report:
         assert report is None
 
 

@@ -40,6 +40,19 @@ def test_true_shows_a_bar_named_after_the_image(make_explainer, image, capsys):
     assert (shown.mask == plain.mask).all()
 
 
+def test_it_tells_the_mask_that_would_be_shown(make_explainer, image, capsys):
+    explainer = make_explainer(budget=60, pick="within:k=2")
+    shown = explainer.explain(image, progress=True)
+    best = shown.front[-1]
+    assert shown.mask.sum() <= 2 < best.size
+    last = bars(capsys.readouterr().err)[-1]
+    assert f"probability {shown.probability:.3f}, kept {shown.mask.sum()}/16" in last
+    file = io.StringIO()
+    with progress_bar(file=file, mininterval=0) as report:  # by hand, without a pick
+        explainer.explain(image, progress=report)
+    assert f"probability {best.probability:.3f}, kept {best.size}/16" in bars(file.getvalue())[-1]
+
+
 def test_an_error_in_the_search_leaves_the_bar_where_it_was(make_explainer, image):
     file = io.StringIO()
     with pytest.raises(ZeroDivisionError, match="division"), progress_bar(file=file):

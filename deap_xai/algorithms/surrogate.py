@@ -180,8 +180,8 @@ class _Search:
         return len(self._best) - 1
 
     def _full(self) -> float:
-        index = self.archive.find(np.ones(self._width, bool))
-        return float(self._best[-1] if index is None else self.archive.probabilities[index])
+        (full,) = self.archive.known(np.ones((1, self._width), bool))
+        return float(self._best[-1] if np.isnan(full) else full)
 
     def _keep_front(self, individuals: list[Any]) -> None:
         candidates = self.front + individuals

@@ -68,7 +68,7 @@ def explain(
     failures = 0
     for number, (image, stem) in enumerate(zip(images, names, strict=True)):
         try:
-            with progress(Path(image).name, quiet) as bar:
+            with progress(Path(image).name, explainer.picked, quiet) as bar:
                 explanation, agreed = _explained(explainer, image, target, seeds, bar)
             if out is not None:
                 _write(explanation, out / stem)

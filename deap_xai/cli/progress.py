@@ -19,13 +19,16 @@ def interrupted(explanation: Explanation) -> bool:
     return any("interrupted" in text for text in explanation.warnings)
 
 
-def progress(name: str, quiet: bool) -> AbstractContextManager[Any]:
-    """A progress bar over model calls on the terminal; what it yields is called after a batch."""
+def progress(name: str, pick: Any, quiet: bool) -> AbstractContextManager[Any]:
+    """A progress bar over model calls on the terminal; what it yields is called after a batch.
+
+    It tells the mask that ``pick`` gives of an evaluator.
+    """
     if quiet or not sys.stderr.isatty():
         return nullcontext()
     from deap_xai.progress import progress_bar
 
-    return progress_bar(name, leave=False, file=sys.stderr)
+    return progress_bar(name, pick, leave=False, file=sys.stderr)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from deap_xai.archive import Archive, best_by_size, front, running_front_quality
+from deap_xai.archive import best_by_size, front, full_and_empty, running_front_quality
 from deap_xai.comparison import curves, drawing, statistics
 from deap_xai.comparison.curves import Trajectories
 from deap_xai.comparison.design import Design, Run
@@ -230,13 +230,14 @@ def _row(record: Record) -> dict[str, Any]:
     within = best_by_size(archive.masks, archive.probabilities)
     best = front(archive)[-1]
     shares = {f"within_{s}%": float(within[max(1, n_segments * s // 100)]) for s in SHARES}
+    full, empty = archive.known(full_and_empty(n_segments)).tolist()
     return {
         **record.run._asdict(),
         "target": record.target,
         "n_segments": n_segments,
         "calls": len(archive),
-        "full": _known(archive, True),
-        "empty": _known(archive, False),
+        "full": full,
+        "empty": empty,
         "probability": best.probability,
         "size": best.size,
         "mask": "".join("01"[bit] for bit in best.mask.astype(int)),
@@ -253,11 +254,6 @@ def _trajectory(record: Record) -> pd.DataFrame:
     columns["probability"] = np.maximum.accumulate(kept)
     columns["front_quality"] = running_front_quality(archive)
     return pd.DataFrame(columns)
-
-
-def _known(archive: Archive, kept: bool) -> float:
-    index = archive.find(np.full(archive.masks.shape[1], kept))
-    return float("nan") if index is None else float(archive.probabilities[index])
 
 
 def _counted(n: int, what: str) -> str:

@@ -90,13 +90,13 @@ def shown_points(explanation: Explanation) -> list[FrontPoint]:
 def _point(explanation: Explanation, point: FrontPoint) -> dict[str, Any]:
     # The front's numbers are the own model's, so this one is.
     archive = explanation.reference or explanation.archive
-    row = archive.find(~point.mask)
+    (asked,) = archive.known(~point.mask[None])
     rest = explanation.probability_rest if (point.mask == explanation.mask).all() else np.nan
     return {
         "mask": "".join("01"[kept] for kept in point.mask.astype(int)),
         "size": point.size,
         "probability": point.probability,
-        "rest": known(rest if row is None else archive.probabilities[row]),
+        "rest": known(rest if np.isnan(asked) else asked),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ and for better when asking, more where less leads to too few questions: what nob
 worth a look, but no ground for a claim."""
 
 LOOKED_AT, STEPS = 360, 4
-"""Masks, about, that :meth:`Ranking.better` looks at, but those of one superpixel at least; and
-steps to the order that is asked about."""
+"""Masks, about, that one round of climbing looks at, but those of one superpixel at least; and
+rounds to the order that is asked about."""
 
 WIDTH = 10
 """Masks of each size, the best ones, through which a chain may pass."""
@@ -72,9 +73,9 @@ class Ranking:
         orders = [self.order, *self._hoped, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
-    def climb(self, rng: np.random.Generator) -> None:
-        """Take an order one move away, where one that is looked at is better even with doubt."""
-        self.order = self.better(self.order, rng, -DOUBT)
+    def climb(self, some: Order) -> None:
+        """Take an order one move of some superpixels away, where one is better even with doubt."""
+        self.order = self.better(self.order, some, -DOUBT)
 
     def questions(self, n: int, rng: np.random.Generator) -> Masks:
         """Up to n masks not evaluated yet that decide the order: (n, S).
@@ -84,7 +85,7 @@ class Ranking:
         better if guesses err by half a standard deviation, by one, by two.
         """
         self.settle()
-        self.climb(rng)
+        self.climb(self._parts(rng)[0])
         kept = _chain(self.order)
         none = kept[:0]
         found: dict[bytes, Mask] = {}
@@ -99,24 +100,32 @@ class Ranking:
         return np.array(list(found.values()), bool).reshape(-1, len(self.order))
 
     def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
-        """The model's weights, dealt out in the order that is best founded: (S,), in log-odds."""
+        """The model's weights, dealt out in the order that is best founded: (S,), in log-odds.
+
+        At most so many rounds of climbing; fewer, where no superpixel's move is a gain any more.
+        """
         for _ in range(2):  # the first weighs deletion by a mere numbering
             self.settle()
-        for _ in range(rounds):
-            self.climb(rng)
+        idle = 0
+        for some in islice(cycle(self._parts(rng)), rounds):
+            before = self.order
+            self.climb(some)
+            idle = idle + len(some) if self.order is before else 0
+            if idle >= len(self.order):
+                break
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
 
-    def better(self, order: Order, rng: np.random.Generator, trust: float) -> Order:
-        """The best of some orders one move away; the order itself where none of them gains.
+    def better(self, order: Order, some: Order, trust: float) -> Order:
+        """The best order one move away; the order itself where none gains.
 
-        A move takes one superpixel to another place. Some superpixels are drawn, and all moves of
-        each are looked at. Guesses are taken with so many standard deviations of trust.
+        A move takes one superpixel to another place: all moves of some superpixels are looked at.
+        Guesses are taken with so many standard deviations of trust.
         """
         chain, size = _chain(order), len(order)
         now = self._worth(chain[:-1], trust)
-        places = rng.permutation(size)[: max(1, LOOKED_AT // size)]
+        places = np.flatnonzero(np.isin(order, some)).tolist()
         first = np.concatenate([np.zeros((1, size), bool), chain])
         moved = np.concatenate([_moved(first, order, start) for start in places])
         changes = self._worth(moved, trust).reshape(len(places), -1) - now
@@ -134,11 +143,17 @@ class Ranking:
         chains = np.concatenate([_chain(order) for order in orders])
         return self._worth(chains, -DOUBT).reshape(len(orders), -1).sum(axis=1)
 
+    def _parts(self, rng: np.random.Generator) -> list[Order]:
+        """All superpixels in random order, in parts of as many as are looked at at once."""
+        size = len(self.order)
+        drawn, n = rng.permutation(size), max(1, LOOKED_AT // size)
+        return [drawn[start : start + n] for start in range(0, size, n)]
+
     def _far(self, rng: np.random.Generator, hope: float) -> Order:
         """An order some moves away, to which guesses taken with hope lead."""
         order = self.order
         for _ in range(STEPS):
-            better = self.better(order, rng, hope)
+            better = self.better(order, self._parts(rng)[0], hope)
             if better is order:
                 break
             order = better
@@ -193,17 +208,18 @@ class Ranking:
         """How many masks of the best chain of nested evaluated ones keep each superpixel: (S,).
 
         By dynamic programming over the best of each size, one for each of ``GAPS``; between two
-        masks of a chain probabilities are interpolated, less the gap's loss.
+        masks of a chain their worth is interpolated, less the gap's loss.
         """
-        masks, p = self._nodes()
+        masks = self._nodes()
+        worth = self._worth(masks, -DOUBT)
         sizes = masks.sum(axis=1)
         inside = (masks.astype(np.float32) @ ~masks.T == 0) & (sizes[:, None] < sizes[None])
         gaps = np.maximum(sizes[None] - sizes[:, None], 1)
-        steps = gaps * p[:, None] + (p[None] - p[:, None]) * (gaps + 1) / 2
+        steps = gaps * worth[:, None] + (worth[None] - worth[:, None]) * (gaps + 1) / 2
         return [_kept(masks, np.where(inside, steps - loss * (gaps - 1), -np.inf)) for loss in GAPS]
 
-    def _nodes(self) -> tuple[Masks, NDArray[np.float64]]:
-        """The best masks of each size, from the empty to the full one, and their probabilities."""
+    def _nodes(self) -> Masks:
+        """The masks most probable of each size, from the empty to the full one."""
         new = np.arange(self._seen, len(self._archive))
         rows, self._seen = np.r_[self._best, new], len(self._archive)
         sizes, p = self._archive.masks[rows].sum(axis=1), self._archive.probabilities[rows]
@@ -211,12 +227,10 @@ class Ranking:
         first = np.r_[True, sizes[order][1:] != sizes[order][:-1]]
         place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
         self._best = rows[order[place < WIDTH]]
-        masks, p = self._archive.masks[self._best], self._archive.probabilities[self._best]
+        masks = self._archive.masks[self._best]
         ends = np.repeat([[False], [True]], masks.shape[1], axis=1)
         inner = masks.any(axis=1) & ~masks.all(axis=1)
-        return np.concatenate([ends[:1], masks[inner], ends[1:]]), np.r_[
-            self._belief(ends[:1], 0), p[inner], self._belief(ends[1:], 0)
-        ]
+        return np.concatenate([ends[:1], masks[inner], ends[1:]])
 
 
 def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -301,11 +301,13 @@ def test_version():
 
 
 def test_the_progress_bar(monkeypatch, make_explainer, image, capsys):
-    explainer = make_explainer(budget=40)
+    explainer = make_explainer(budget=40, pick="within:k=2")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress("frog.png", explainer.picked, quiet=False) as report:
-        explainer.explain(image, progress=report)
+        shown = explainer.explain(image, progress=report)
     drawn = capsys.readouterr().err
+    assert f"kept {shown.mask.sum()}/16" in drawn.rsplit("frog.png", 1)[1]  # not the best one's
+    assert shown.mask.sum() < shown.front[-1].size
     assert "frog.png" in drawn
     assert "/40 calls" in drawn
     assert "/32 calls" not in drawn  # what the search holds back for the checks counts too

@@ -275,23 +275,21 @@ def test_attribution_deals_the_weights_out_in_order(seed):
     assert end >= start - 1e-6
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 def test_attribution_climbs_as_long_as_it_gains(seed):
-    """More superpixels than one round looks at: no single move is left, and then it ends."""
-    rng = np.random.default_rng(seed)
-    masks, weights = rng.random((60, 24)) < 0.5, rng.normal(0, 2, 24)
-    archive = Archive(masks, rng.random(60))
+    """Ten rounds look at every superpixel once: no single move is left, and then it ends."""
+    rng, weights = np.random.default_rng(seed), np.linspace(2, -2, 60)
+    # As if orders near the one by weights had been looked into, with answers no model foresees.
+    chance = [np.argsort(-weights + rng.normal(0, 0.3, 60)) for _ in range(20)]
+    chains = [np.isin(np.arange(60), order[:k]) for order in chance for k in range(1, 61)]
+    masks = np.unique(chains, axis=0)
+    archive = Archive(masks, rng.random(len(masks)))
     rankings = [Ranking(archive, Additive(weights)) for _ in range(2)]
-    for ranking, rounds in zip(rankings, (200, 400), strict=True):
+    for ranking, rounds in zip(rankings, (500, 1000), strict=True):
         ranking.attribution(np.random.default_rng(seed), rounds)
     ranking, longer = rankings
     assert len(ranking._model.asked) == len(longer._model.asked)
-    moved = [
-        np.insert(np.delete(ranking.order, i), j, ranking.order[i])
-        for i in range(24)
-        for j in range(24)
-    ]
-    assert ranking.values(moved).max() == pytest.approx(ranking.values([ranking.order])[0])
+    assert ranking.better(ranking.order, np.arange(60), -DOUBT) is ranking.order
 
 
 def test_a_chain_counts_for_what_it_hides_as_well():

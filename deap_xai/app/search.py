@@ -114,9 +114,8 @@ class Search:
             return
         self._looked = time.monotonic()
         points = front(evaluator.archive)
-        everything = evaluator.archive.find(np.ones(evaluator.n_segments, bool))
-        if points and everything is not None:
-            full = float(evaluator.archive.probabilities[everything])
+        full = float(evaluator.archive.known(np.ones((1, evaluator.n_segments), bool))[0])
+        if points and not np.isnan(full):
             self._snapshot = Snapshot(
                 evaluator.view,
                 evaluator.segments,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deap_xai.archive import FrontPoint
     from deap_xai.explanation import Explanation
+    from deap_xai.fitness import Evaluator
     from deap_xai.runs import Tally
 
 __all__ = ["batch_progress", "interrupted", "progress"]
@@ -19,7 +21,9 @@ def interrupted(explanation: Explanation) -> bool:
     return any("interrupted" in text for text in explanation.warnings)
 
 
-def progress(name: str, pick: Any, quiet: bool) -> AbstractContextManager[Any]:
+def progress(
+    name: str, pick: Callable[[Evaluator], FrontPoint], quiet: bool
+) -> AbstractContextManager[Any]:
     """A progress bar over model calls on the terminal; what it yields is called after a batch.
 
     It tells the mask that ``pick`` gives of an evaluator.

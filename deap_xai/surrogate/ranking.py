@@ -178,17 +178,15 @@ class Ranking:
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities: evaluated ones as they came out, others as the model guesses."""
-        places = self._archive.find_all(masks)
-        known = places >= 0
-        p = np.empty(len(masks))
-        p[known] = self._archive.probabilities[places[known]]
-        if not known.all():
-            keys = mask_keys(masks[~known])
+        p = self._archive.known(masks)
+        unknown = np.isnan(p)
+        if unknown.any():
+            keys = mask_keys(masks[unknown])
             number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
             unique = np.frombuffer(b"".join(number), bool).reshape(len(number), -1)
             mean, deviation = self._model.predict(unique)
             guess = _sigmoid(mean + trust * deviation)
-            p[~known] = guess[[number[key] for key in keys]]
+            p[unknown] = guess[[number[key] for key in keys]]
         return p
 
     def _suggestions(self) -> list[Order]:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, FrontPoint, best_by_size, front
 from deap_xai.budget import Budget
-from deap_xai.errors import BudgetExhausted
 from deap_xai.explanation import Checks
-from deap_xai.fitness import Evaluator
+from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.typing import Mask, Masks
 
 __all__ = ["Checks", "cautions", "check", "confirm", "finished", "reserve", "without_each"]
@@ -69,7 +67,7 @@ def confirm(evaluator: Evaluator, picked: Mask) -> Evaluator:
         further = len(anyway) + CHECKED
         spare = evaluator.budget.allowed(len(points) + further) - further
         most = max(_confirmed(evaluator.budget.calls), spare)
-        _ask(own, np.array([*anyway, *(point.mask for point in points[:most])]))
+        ask_all([(own, np.array([*anyway, *(point.mask for point in points[:most])]))])
     return evaluator if own.archive.find(picked) is None else own
 
 
@@ -150,14 +148,20 @@ def check(evaluator: Evaluator, mask: Mask, rng: np.random.Generator) -> Checks:
     rng
         For the random masks.
     """
-    rest = _ask(evaluator, ~mask[None])[0]
     others = [name for name in FILLS if evaluator.under(name) is not evaluator]
-    fills = dict(zip(others, evaluator.under_each(others, mask).tolist(), strict=True))
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
-    answers = _ask(evaluator, np.concatenate([shuffled, without_each(mask)]))
-    random, dropped = answers[:N_RANDOM], np.full(len(mask), np.nan)
-    dropped[mask] = answers[N_RANDOM:]
-    return Checks(float(rest), fills, random[~np.isnan(random)], dropped)
+    rest, *fills, random, without = ask_all(
+        [
+            (evaluator, ~mask[None]),
+            *((evaluator.under(name), mask[None]) for name in others),
+            (evaluator, shuffled),
+            (evaluator, without_each(mask)),
+        ]
+    )
+    dropped = np.full(len(mask), np.nan)
+    dropped[mask] = without
+    under = {name: float(p[0]) for name, p in zip(others, fills, strict=True)}
+    return Checks(float(rest[0]), under, random[~np.isnan(random)], dropped)
 
 
 def finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
@@ -168,13 +172,3 @@ def finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
         budget.calls = budget.spent
         notes.append("the checks were interrupted")
         return step()
-
-
-def _ask(evaluator: Evaluator, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Probabilities as far as the budget reaches, then NaN."""
-    if len(masks) == 0:
-        return np.zeros(0)
-    try:
-        return evaluator.probabilities(masks).astype(float)
-    except BudgetExhausted:
-        return evaluator.archive.known(masks)

@@ -20,7 +20,7 @@ from deap_xai.objectives import Objective
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
 
-__all__ = ["Evaluator", "Fitness", "batch_map"]
+__all__ = ["Evaluator", "Fitness", "ask_all", "batch_map"]
 
 
 class Evaluator:
@@ -84,7 +84,7 @@ class Evaluator:
         self.target = -1 if target is None else target
         if target is None:
             full = np.ones((1, self.n_segments), bool)
-            rows = self._ask(full)
+            rows = self._received(backend.predict_masked(masked_view, full), 1)
             self.target = int(rows[0].argmax())
             self._store(full, rows)
 
@@ -150,11 +150,11 @@ class Evaluator:
     def _answered(self, masks: Masks) -> list[Probabilities]:
         """The model's answer under each mask, new ones evaluated first."""
         masks = self._checked(masks)
-        unknown = np.flatnonzero(self.archive.find_all(masks) < 0)
-        keys = mask_keys(masks[unknown])
-        new = sorted(dict(zip(keys[::-1], unknown[::-1], strict=True)).values())
-        if new:
-            self._evaluate(masks[new])
+        if not _evaluate([(self, masks)]):
+            raise BudgetExhausted(
+                f"the budget ended after {self.calls} model calls; all that was evaluated "
+                "is in the evaluator's archive"
+            )
         return [self._rows[i] for i in self.archive.find_all(masks)]
 
     @cached_property
@@ -177,20 +177,6 @@ class Evaluator:
             self._siblings[fill] = sibling
         return self._siblings[fill]
 
-    def under_each(self, fills: Sequence[str], mask: Mask) -> Probabilities:
-        """The target's probability under one mask (S,) and each of several fills, in one batch.
-
-        One a fill, float32; NaN for those that the budget no longer reaches.
-        """
-        asked = [self.under(fill) for fill in fills]
-        new = [one for one in dict.fromkeys(asked) if one.archive.find(mask) is None]
-        del new[self.budget.allowed(len(new)) :]
-        questions = [(one.masked_view, mask[None]) for one in new]
-        answers = self.backend.predict_masked_many(questions) if new else []
-        for one, rows in zip(new, answers, strict=True):
-            one._store(mask[None], one._received(rows, 1))
-        return np.array([one.archive.known(mask[None])[0] for one in asked], np.float32)
-
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)
         if masks.ndim != 2 or masks.shape[1] != self.n_segments or masks.dtype != bool:
@@ -199,23 +185,6 @@ class Evaluator:
                 f"got {masks.dtype} of shape {masks.shape}"
             )
         return masks
-
-    def _evaluate(self, masks: Masks) -> None:
-        # With a deadline, look at the clock between chunks; else a generation is one batch.
-        step = len(masks) if self.budget.seconds is None else self.backend.batch_size
-        for start in range(0, len(masks), step):
-            chunk = masks[start : start + step]
-            allowed = self.budget.allowed(len(chunk))
-            if allowed:
-                self._store(chunk[:allowed], self._ask(chunk[:allowed]))
-            if allowed < len(chunk):
-                raise BudgetExhausted(
-                    f"the budget ended after {self.calls} model calls; all that was evaluated "
-                    "is in the evaluator's archive"
-                )
-
-    def _ask(self, masks: Masks) -> Probabilities:
-        return self._received(self.backend.predict_masked(self.masked_view, masks), len(masks))
 
     def _received(self, rows: Any, n: int) -> Probabilities:
         """The answers to n model calls, counted and checked."""
@@ -243,6 +212,60 @@ class Evaluator:
             self.budget.last_gain = self.budget.spent
             np.maximum.at(self._best, sizes, values)
             self._best = np.maximum.accumulate(self._best)
+
+
+def ask_all(questions: Sequence[tuple[Evaluator, Masks]]) -> list[NDArray[np.float64]]:
+    """The target's probability under masks of several evaluators, asked about in one batch.
+
+    Parameters
+    ----------
+    questions
+        Evaluators that share a backend and a budget, as those that :meth:`Evaluator.under` makes,
+        each with masks (N, S). What comes first is asked first.
+
+    Returns
+    -------
+    (N,), float64, 0..1, a question; NaN for masks that the budget no longer reaches.
+    """
+    _evaluate(questions)
+    return [one.archive.known(masks) for one, masks in questions]
+
+
+def _evaluate(questions: Sequence[tuple[Evaluator, Masks]]) -> bool:
+    """Evaluate what isn't known yet, as far as the budget reaches; whether it reached all."""
+    new: dict[tuple[Evaluator, bytes], Mask] = {}
+    for one, masks in questions:
+        masks = one._checked(masks)
+        unknown = masks[one.archive.find_all(masks) < 0]
+        for key, mask in zip(mask_keys(unknown), unknown, strict=True):
+            new.setdefault((one, key), mask)
+    asked = [(one, mask) for (one, _), mask in new.items()]
+    if not asked:
+        return True
+    backend, budget = asked[0][0].backend, asked[0][0].budget
+    # With a deadline, look at the clock between chunks; else a generation is one batch.
+    step = len(asked) if budget.seconds is None else backend.batch_size
+    for start in range(0, len(asked), step):
+        chunk = asked[start : start + step]
+        allowed = budget.allowed(len(chunk))
+        _ask(backend, chunk[:allowed])
+        if allowed < len(chunk):
+            return False
+    return True
+
+
+def _ask(backend: Backend, asked: Sequence[tuple[Evaluator, Mask]]) -> None:
+    """Have a backend answer masks, each of an evaluator, and store what it says."""
+    of: dict[Evaluator, list[Mask]] = {}
+    for one, mask in asked:
+        of.setdefault(one, []).append(mask)
+    questions = [(one.masked_view, np.array(masks)) for one, masks in of.items()]
+    if len(questions) > 1:
+        answers = backend.predict_masked_many(questions)
+    else:
+        answers = [backend.predict_masked(*question) for question in questions]
+    for one, (_, masks), rows in zip(of, questions, answers, strict=True):
+        one._store(masks, one._received(rows, len(masks)))
 
 
 class Fitness:

@@ -12,7 +12,7 @@ from deap_xai.archive import Archive, front, front_quality
 from deap_xai.backends import FunctionBackend
 from deap_xai.budget import Budget
 from deap_xai.checks import FILLS, N_RANDOM, check, confirm, reserve, without_each
-from deap_xai.fitness import Evaluator
+from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.masking import MaskedView, fill_view
 
 
@@ -34,8 +34,7 @@ def test_everything_is_checked_when_the_budget_allows(make_evaluator, model):
     assert len(checks.random) == N_RANDOM
     assert checks.minimal(WANTED, 0.9) is True
     assert model.images == evaluator.calls
-    assert model.batches[:3] == [1, 1, 3]  # the mask, its rest, the other fills at once
-    assert len(model.batches) == 4  # random masks and drops at once
+    assert model.batches == [1, evaluator.calls - 1]  # the mask, then all checks at once
 
 
 def test_random_masks_have_the_same_size(make_evaluator):
@@ -55,6 +54,7 @@ def test_the_budget_ends_the_checks_in_their_order(make_evaluator, model, calls)
     n = int(np.isfinite(known).sum())
     assert n == min(calls, 4)
     assert np.isfinite(known[:n]).all()
+    assert len(model.batches) == 1
     assert not np.isnan(checks.random).any()
     assert len(checks.random) == min(N_RANDOM, max(0, calls - 4))
     if calls < 4 + N_RANDOM:
@@ -93,7 +93,7 @@ def test_no_mask_is_asked_about_twice_under_one_picture(model, image, segments, 
     evaluator.probabilities(WANTED[None])
     checks = checks_of(evaluator, WANTED)
     assert set(checks.fills) == set(FILLS) - tried
-    evaluator.under_each([*tried, *FILLS], WANTED)
+    ask_all([(evaluator.under(name), WANTED[None]) for name in [*tried, *FILLS]])
     assert evaluator.calls == len(seen) == len(set(seen))
 
 

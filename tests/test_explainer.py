@@ -282,13 +282,13 @@ def test_ctrl_c_before_anything_is_known(make_explainer, image):
 
 
 def test_ctrl_c_amid_the_checks(make_explainer, image):
-    """The search is over then; what it found and what was checked stays."""
-    quiet = make_explainer(model=(counting := CellModel()), budget=100)
-    quiet.explain(image)
-    model = Interrupted(len(counting.batches) - 2)
+    """The search is over then, and what it found stays."""
+    quiet = make_explainer(model=(counting := CellModel()), budget=100).explain(image)
+    model = Interrupted(len(counting.batches) - 1)
     e = make_explainer(model=model, budget=100).explain(image)
     assert "the checks were interrupted" in " ".join(e.warnings)
-    assert np.isfinite(e.probability_rest)
+    assert (e.mask == quiet.mask).all()
+    assert np.isnan(list(e.checks.fills.values())).all()
     assert e.model_calls == model.images
 
 

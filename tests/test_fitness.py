@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deap_xai.backends import FunctionBackend
 from deap_xai.budget import Budget
 from deap_xai.errors import BackendError, BudgetExhausted, OperatorError, SettingError
-from deap_xai.fitness import Evaluator, Fitness, batch_map
+from deap_xai.fitness import Evaluator, Fitness, ask_all, batch_map
 from deap_xai.masking import MaskedView
 from deap_xai.objectives import resolve_objectives
 
@@ -204,19 +204,30 @@ def test_other_fills_share_the_budget(make_evaluator, model):
     assert len(evaluator.archive) == 0
 
 
-def test_one_mask_under_several_fills_is_one_batch(make_evaluator, model):
+def test_masks_under_several_fills_are_one_batch(make_evaluator, model):
     fills = ["mean", "grey", "black"]
     expected = [float(make_evaluator().under(f).probabilities(WANTED[None])[0]) for f in fills]
+    others = random_masks(3)
+    own = make_evaluator().probabilities(others).tolist()
     model.batches.clear()
+
+    def asked(evaluator):
+        questions = [(evaluator.under(name), WANTED[None]) for name in fills]
+        found = ask_all([*questions, (evaluator, others), (evaluator, others[::-1])])
+        assert np.array_equal(found[-1], found[-2][::-1], equal_nan=True)
+        return [float(p[0]) for p in found[:3]], found[3].tolist()
+
     evaluator = make_evaluator()
     evaluator.under("grey").probabilities(WANTED[None])
     for _ in range(2):  # the second time from memory
-        assert evaluator.under_each(fills, WANTED).tolist() == expected
-    assert model.batches == [1, 2]
-    assert evaluator.calls == 3
-    few = make_evaluator(calls=2).under_each(fills, WANTED)
-    assert few[:2].tolist() == expected[:2]
-    assert np.isnan(few[2])
+        assert asked(evaluator) == (expected, own)
+    assert sum(model.batches) == evaluator.calls == 6
+    assert model.batches[0] == 1
+    few = make_evaluator(calls=4)
+    found, rest = asked(few)
+    assert found == expected
+    assert rest[0] == own[0]
+    assert np.isnan(rest[1:]).all()
 
 
 def test_on_batch_is_called_after_every_batch(make_evaluator):

@@ -231,11 +231,12 @@ def test_steps_at_once_are_those_of_one_after_the_other(seed, n, again, kept):
 def test_uniform_crossovers_at_once_are_those_of_one_after_the_other(seed, table, indpb):
     random.seed(seed)
     pairs = [tools.cxUniform(list(one), list(two), indpb) for one, two in table]
-    expected = [[one for one, _ in pairs], [two for _, two in pairs]]
+    expected, state = [[one for one, _ in pairs], [two for _, two in pairs]], random.getstate()
     masks = np.array(table, bool).reshape(-1, 2, 12)
     random.seed(seed)
     found = on_masks(operators.resolve(f"cxUniform:indpb={indpb!r}"), {})(masks[:, 0], masks[:, 1])
     assert [children.astype(int).tolist() for children in found] == expected
+    assert random.getstate() == state
 
 
 def test_other_operators_have_no_form_for_many_masks():

@@ -42,9 +42,17 @@ def on_masks(
 
 
 def _uniform(one: Masks, two: Masks, indpb: float) -> tuple[Masks, Masks]:
-    draws = np.array([random.random() for _ in range(one.size)])  # DEAP's source of chance
-    swap = draws.reshape(one.shape) < indpb
+    swap = _draws(one.size).reshape(one.shape) < indpb
     return np.where(swap, two, one), np.where(swap, one, two)
+
+
+def _draws(n: int) -> Shares:
+    """What ``random.random``, DEAP's source of chance, gives in n calls, at once.
+
+    It makes each number of two words of the Mersenne Twister, by their upper 27 and 26 bits.
+    """
+    words = np.frombuffer(random.getrandbits(64 * n).to_bytes(8 * n, "little"), "<u4")
+    return ((words[::2] >> 5) * 2.0**26 + (words[1::2] >> 6)) / 2.0**53
 
 
 def _steps(

@@ -431,6 +431,17 @@ def test_slow_models_are_not_tried_in_large_batches(monkeypatch):
     assert max(backend.sizes) == 8
 
 
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 4), ("cuda", 8)])
+def test_a_reference_answers_too_few_views_to_be_measured(monkeypatch, device, expected):
+    backend, own, told = (Paced(lambda n: 0.008 * n, monkeypatch) for _ in range(3))
+    own.device, told.measure_batch_size = torch.device(device), False
+    for reference, size in ((own, expected), (told, 8)):
+        backend.reference = reference
+        settle_batch_size(backend, masked()[0])
+        assert reference.batch_size == size
+        assert not reference.sizes
+
+
 def test_memory_that_runs_out_ends_the_trial(monkeypatch):
     backend = Paced(lambda n: 0.01 + 0.002 * n, monkeypatch, most=10)
     settle_batch_size(backend, masked()[0])
@@ -526,8 +537,8 @@ def test_the_mask_that_is_shown_stands_on_the_front(make_explainer, image):
     assert (e.mask == WANTED).all()
     asked = sum(len(x) for x in [e.archive, e.reference])
     assert asked < e.model_calls < asked + 8  # the rest: other fills
-    # The target; the front and the rest; other fills; random masks and drops.
-    assert len(model.own.batches) == 4
+    # The target; the front and the rest; all further checks.
+    assert len(model.own.batches) == 3
 
 
 def test_the_target_is_the_own_models_top_class(make_explainer, image):

@@ -232,8 +232,8 @@ class _Search:
 
     def _unknown(self, masks: Masks, taken: Masks) -> Masks:
         """Those neither evaluated yet nor taken, each once."""
-        new = masks[self.archive.find_all(masks) < 0]
-        unique = dict(zip(mask_keys(new), new, strict=True))
+        new = np.flatnonzero(self.archive.find_all(masks) < 0)
+        first = dict(zip(mask_keys(masks[new])[::-1], new[::-1].tolist(), strict=True))
         for key in mask_keys(taken):
-            unique.pop(key, None)
-        return np.array(list(unique.values()), bool).reshape(-1, self._width)
+            first.pop(key, None)
+        return masks[sorted(first.values())]

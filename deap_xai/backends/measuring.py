@@ -33,6 +33,11 @@ NEAR = 0.95
 """Share of the best speed that is as good: of several batch sizes the smallest is taken."""
 
 
+OWN = 4
+"""Views at once, at most, that a stand-in's reference is asked about on a CPU, unless it was told:
+it answers too few to measure, and models whose layers outgrow the cache are slower with more."""
+
+
 def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
     """Give a backend the batch size that is fastest for such views, unless it was told one.
 
@@ -40,6 +45,9 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
     that the same run gets the same batch size again. The views that are timed are no model calls:
     nothing is done with the answers.
     """
+    own = backend.reference
+    if own is not None and own.measure_batch_size and _on_cpu(own):
+        own.batch_size, own.measure_batch_size = min(OWN, own.batch_size), False
     if not backend.measure_batch_size:
         return
     backend.measure_batch_size = False
@@ -53,8 +61,7 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
 
 
 def _best(backend: Backend, masked_view: MaskedView) -> int:
-    on_cpu = getattr(getattr(backend, "device", None), "type", "cpu") == "cpu"
-    sizes, limit, small = ON_CPU if on_cpu else ON_DEVICE
+    sizes, limit, small = ON_CPU if _on_cpu(backend) else ON_DEVICE
     usual = backend.batch_size
     masks = probe_masks(usual, masked_view.n_segments)
     backend.predict_masked(masked_view, masks[:1])  # the first call of a model is slower
@@ -76,6 +83,10 @@ def _best(backend: Backend, masked_view: MaskedView) -> int:
             break
     best = max(rates.values())
     return next(size for size in sorted(rates) if rates[size] >= NEAR * best)
+
+
+def _on_cpu(backend: Backend) -> bool:
+    return bool(getattr(getattr(backend, "device", None), "type", "cpu") == "cpu")
 
 
 def seconds(backend: Backend, masked_view: MaskedView, masks: Masks) -> float:

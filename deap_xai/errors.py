@@ -120,5 +120,6 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"this needs the package {module.partition('.')[0]!r}, which is not installed; "
-            f'install it with: pip install "deap-xai[{extra}]"'
+            f'install it with: pip install "deap-xai[{extra}]"; in a copy of the source: '
+            f'pip install ".[{extra}]"'
         ) from error

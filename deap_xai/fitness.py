@@ -264,8 +264,12 @@ def _ask(backend: Backend, asked: Sequence[tuple[Evaluator, Mask]]) -> None:
         answers = backend.predict_masked_many(questions)
     else:
         answers = [backend.predict_masked(*question) for question in questions]
-    for one, (_, masks), rows in zip(of, questions, answers, strict=True):
-        one._store(masks, one._received(rows, len(masks)))
+    tables = [
+        one._received(rows, len(masks))
+        for (one, masks), rows in zip(of.items(), answers, strict=True)
+    ]
+    for one, (_, masks), rows in zip(of, questions, tables, strict=True):
+        one._store(masks, rows)  # whoever is told of it finds all of them counted
 
 
 class Fitness:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import jaccard_score
 
 from deap_xai.backends import FunctionBackend
 from deap_xai.fitness import Evaluator
@@ -20,6 +19,7 @@ from deap_xai.metrics import (
 )
 
 quantus = pytest.importorskip("quantus", reason="needs the extra: benchmarks")
+sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra: benchmarks")
 
 # Quantus warns of its own settings and divides where it says so.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:quantus")
@@ -133,4 +133,6 @@ def test_rank_correlation(scene):
 def test_jaccard_is_scikit_learns(scene):
     _, values, truth, _ = scene
     kept = (values > 0)[SEGMENTS]
-    assert jaccard(kept, truth) == pytest.approx(jaccard_score(kept.ravel(), truth.ravel()))
+    assert jaccard(kept, truth) == pytest.approx(
+        sklearn_metrics.jaccard_score(kept.ravel(), truth.ravel())
+    )

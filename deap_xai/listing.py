@@ -21,7 +21,7 @@ def listing(kinds: Sequence[str] = ()) -> str:
     kinds
         Plurals: ``"segmenters"``, ``"fills"``, ``"operators"``, ``"algorithms"``,
         ``"objectives"``, ``"picks"``, ``"backends"``, ``"engines"``, ``"models"``, or one of
-        these in the singular; none of them means all but models.
+        these in the singular; none of them means all, but for the models' names.
 
     Raises
     ------
@@ -43,6 +43,8 @@ def listing(kinds: Sequence[str] = ()) -> str:
         else:
             every = ", ".join([*known, "engines", "models"])
             raise SettingError(f"unknown kind {name!r}; known: {every}")
+    if not kinds:
+        sections.append("models\n  torchvision's classifiers: deap-xai list models names them")
     return "\n\n".join(sections)
 
 

@@ -191,7 +191,8 @@ class Registry:
         close = difflib.get_close_matches(name, [*known, *self.library_names()], n=3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
         more = f", or any of {self._library.__name__}" if self._library is not None else ""
-        return f"unknown {self.kind} {name!r}{hint} known: {', '.join(known)}{more}"
+        form = "; expected name:parameter=value" if "=" in name else ""
+        return f"unknown {self.kind} {name!r}{hint} known: {', '.join(known)}{more}{form}"
 
 
 def registry(kind: str, library: ModuleType | None = None) -> Registry:

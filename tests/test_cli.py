@@ -278,6 +278,7 @@ def test_list_prints_everything_that_can_be_named():
     for kind, known in REGISTRIES.items():
         assert f"{kind}s\n" in everything
         assert all(f"\n  {name}" in everything for name in known.names())
+    assert "deap-xai list models" in everything
     result = CliRunner().invoke(cli.main, ["list", "fruits"])
     assert "unknown kind 'fruits'" in only_line(result, 1)
 

@@ -80,6 +80,8 @@ def test_unknown_names_get_the_closest(fruits):
         fruits.resolve("appel")
     with pytest.raises(SettingError, match=r"unknown fruit 'zzz'; known: apple"):
         fruits.resolve("zzz")
+    with pytest.raises(SettingError, match=r"mean 'apple'\?.*; expected name:parameter=value"):
+        fruits.resolve("apple=2")
 
 
 def test_unknown_parameters_get_the_known_ones(fruits):

@@ -260,7 +260,7 @@ def _ask(backend: Backend, asked: Sequence[tuple[Evaluator, Mask]]) -> None:
     for one, mask in asked:
         of.setdefault(one, []).append(mask)
     questions = [(one.masked_view, np.array(masks)) for one, masks in of.items()]
-    if len(questions) > 1:
+    if len(questions) > 1:  # a view alone is asked about as this backend draws it
         answers = backend.predict_masked_many(questions)
     else:
         answers = [backend.predict_masked(*question) for question in questions]

@@ -37,6 +37,14 @@ def test_everything_is_checked_when_the_budget_allows(make_evaluator, model):
     assert model.batches == [1, evaluator.calls - 1]  # the mask, then all checks at once
 
 
+def test_each_drop_is_told_of_its_own_superpixel(make_evaluator):
+    mask = WANTED.copy()
+    mask[np.flatnonzero(~WANTED)[0]] = True  # of no use, and not in the middle of the kept ones
+    answers = cell_probability(without_each(mask))
+    assert answers.tolist() != answers[::-1].tolist()
+    assert checks_of(make_evaluator(), mask).dropped[mask] == pytest.approx(answers)
+
+
 def test_random_masks_have_the_same_size(make_evaluator):
     evaluator = make_evaluator()
     checks_of(evaluator, WANTED)

@@ -239,6 +239,17 @@ def test_uniform_crossovers_at_once_are_those_of_one_after_the_other(seed, table
     assert random.getstate() == state
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_uniform_crossovers_at_once_draw_to_the_last_bit(seed):
+    one, two = np.ones((1, 12), bool), np.zeros((1, 12), bool)
+    random.seed(seed)
+    for place, draw in enumerate([random.random() for _ in range(12)]):
+        for indpb, swapped in ((draw, False), (np.nextafter(draw, 1), True)):
+            random.seed(seed)
+            child, _ = on_masks(tools.cxUniform, {"indpb": indpb})(one, two)
+            assert child[0, place] != swapped
+
+
 def test_other_operators_have_no_form_for_many_masks():
     names = {*operators.names(), *operators.library_names()}
     with_form = {name for name in names if on_masks(operators.get(name), {}) is not None}

@@ -32,7 +32,6 @@ ON_DEVICE = _Trials((16, 32, 64, 128, 256), 3.0, 0.0001)  # there a first call o
 NEAR = 0.95
 """Share of the best speed that is as good: of several batch sizes the smallest is taken."""
 
-
 OWN = 4
 """Views at once, at most, that a stand-in's reference is asked about on a CPU, unless it was told:
 it answers too few to measure, and models whose layers outgrow the cache are slower with more."""
@@ -43,7 +42,7 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
 
     What was measured is remembered for this model, view size, number of threads and machine, so
     that the same run gets the same batch size again. The views that are timed are no model calls:
-    nothing is done with the answers.
+    nothing is done with the answers. A stand-in's reference isn't measured: on a CPU it gets few.
     """
     own = backend.reference
     if own is not None and own.measure_batch_size and _on_cpu(own):

@@ -85,19 +85,26 @@ def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[F
     return order
 
 
-def cautions(own: Evaluator, full: float, empty: float, mask: Mask) -> list[str]:
+def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) -> list[str]:
     """What a reader should know before taking a mask (S,) for an explanation.
 
     Parameters
     ----------
     own
         Whose numbers are reported.
+    asked
+        How many masks were evaluated in the search.
     full, empty
         The target's probability on the full and the empty view, 0..1 or NaN.
     mask
         What is shown, (S,), bool.
     """
     notes = [own.backend.caution] if own.backend.caution else []
+    if asked < own.n_segments / 2:
+        notes.append(
+            f"{asked} masks of {own.n_segments} superpixels were asked about: which superpixels "
+            "matter is hardly known; allow more model calls"
+        )
     if full < FAINT:
         notes.append(
             f"on the full view the model gives this class {full:.1g}: it hardly sees it, and there "

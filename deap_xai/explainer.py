@@ -130,7 +130,7 @@ class Explainer:
         _check_count("population", population, 2)
         _check_count("seed", seed, 0)
         for registry, spec in ((segmenters, segments), (fills, fill)):
-            if isinstance(spec, str):
+            if isinstance(spec, str) or callable(spec):
                 registry.resolve(spec)
         self.segments, self.fill = segments, fill
         self.algorithm = ALGORITHM if algorithm is None else algorithm
@@ -359,7 +359,8 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
-        notes += cautions(own, full, empty, picked.mask) + unmet(self._pick, picked)
+        notes += cautions(own, len(evaluator.archive), full, empty, picked.mask)
+        notes += unmet(self._pick, picked)
         return Explanation(
             mask=picked.mask,
             segments=evaluator.segments,

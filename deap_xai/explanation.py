@@ -47,17 +47,6 @@ class Checks:
     random: NDArray[np.float64]
     dropped: NDArray[np.float64]
 
-    def minimal(self, mask: Mask, threshold: float) -> bool | None:
-        """Whether dropping any kept superpixel brings the probability under a threshold.
-
-        None when not all of them were tried. This is 1-minimality, as in the shrinking of
-        sufficient reasons (Ignatiev, Narodytska and Marques-Silva, AAAI 2019).
-        """
-        tried = self.dropped[mask]
-        if (tried >= threshold).any():
-            return False
-        return None if np.isnan(tried).any() else True
-
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values; None where not checked."""
         return {
@@ -144,13 +133,24 @@ class Explanation:
         return len(self.mask)
 
     @property
+    def droppable(self) -> NDArray[np.intp]:
+        """Kept superpixels of which any one could be dropped, (n,), of those that were tried.
+
+        Without it the probability stays at the kept part's, or at the full view's if that is lower.
+        """
+        least = min(self.probability, self.probability_full)
+        return np.flatnonzero(self.checks.dropped >= least)  # never true of NaN
+
+    @property
     def minimal(self) -> bool | None:
         """Whether no kept superpixel could be dropped; None: not all were tried.
 
-        Droppable is one without which the probability stays at the kept part's, or at the full
-        view's if that is lower.
+        This is 1-minimality, as in the shrinking of sufficient reasons (Ignatiev, Narodytska and
+        Marques-Silva, AAAI 2019).
         """
-        return self.checks.minimal(self.mask, min(self.probability, self.probability_full))
+        if len(self.droppable):
+            return False
+        return None if np.isnan(self.checks.dropped[self.mask]).any() else True
 
     @property
     def front(self) -> list[FrontPoint]:

@@ -37,7 +37,7 @@ Values: TypeAlias = NDArray[np.floating[Any]]
 ObjectiveSpec: TypeAlias = "Spec | tuple[Callable[..., Any], float]"
 F = TypeVar("F", bound=Callable[..., Any])
 
-objectives = registry("objective")
+objectives = registry("objective", takes=("evaluator", "masks"))
 
 
 class Objective(NamedTuple):
@@ -170,8 +170,10 @@ def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:
 
     Examples
     --------
-    >>> [(o.name, o.weight) for o in resolve_objectives(["probability", (len, -1.0)])]
-    [('probability', 1.0), ('len', -1.0)]
+    >>> def first(evaluator, masks):
+    ...     return masks[:, 0]
+    >>> [(o.name, o.weight) for o in resolve_objectives(["probability", (first, -1.0)])]
+    [('probability', 1.0), ('first', -1.0)]
     """
     if isinstance(specs, str):
         specs = [specs]
@@ -185,7 +187,8 @@ def registered_weight(objective: Objective) -> float | None:
 
     Examples
     --------
-    >>> [registered_weight(o) for o in resolve_objectives(["size", (len, -1.0)])]
+    >>> own = lambda evaluator, masks: masks[:, 0]
+    >>> [registered_weight(o) for o in resolve_objectives(["size", (own, -1.0)])]
     [-1.0, None]
     """
     plain = getattr(objective.function, "func", objective.function)

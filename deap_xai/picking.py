@@ -11,7 +11,7 @@ from deap_xai.registry import registry
 
 __all__ = ["best", "knee", "picked_by", "picks", "smallest", "unmet", "within"]
 
-picks = registry("pick")
+picks = registry("pick", takes=("points", "full"))
 """Functions of the front, small to large, and the full view's probability to one point."""
 
 

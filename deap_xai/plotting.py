@@ -77,6 +77,7 @@ def draw_attribution(
         # Beside the axes, so that the picture keeps its size.
         scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)))
         scale.ax.tick_params(labelsize=7)
+        scale.ax.set_facecolor("0.5")  # its colours lie over grey there too
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)
     return axes

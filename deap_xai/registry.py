@@ -13,7 +13,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from numbers import Integral, Real
 from types import ModuleType
@@ -21,7 +21,16 @@ from typing import Any, TypeAlias, TypeVar
 
 from deap_xai.errors import SettingError
 
-__all__ = ["FILLED", "REGISTRIES", "Registry", "Spec", "parameters", "parse_spec", "registry"]
+__all__ = [
+    "FILLED",
+    "REGISTRIES",
+    "Registry",
+    "Spec",
+    "check_call",
+    "parameters",
+    "parse_spec",
+    "registry",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +67,8 @@ class Registry:
         Singular noun for messages: ``"fill"``. Its plural names the entry-point group.
     library
         A module whose public functions also answer by name (DEAP's ``tools`` for operators).
+    takes
+        What its functions are called with, by position; nothing: that isn't checked here.
 
     Examples
     --------
@@ -73,8 +84,11 @@ class Registry:
     deap_xai.errors.SettingError: unknown fruit 'aple'; did you mean 'apple'? known: apple
     """
 
-    def __init__(self, kind: str, library: ModuleType | None = None) -> None:
+    def __init__(
+        self, kind: str, library: ModuleType | None = None, takes: Sequence[str] = ()
+    ) -> None:
         self.kind = kind
+        self._takes = takes
         self._library = library
         self._functions: dict[str, Callable[..., Any]] = {}
 
@@ -118,15 +132,23 @@ class Registry:
         Raises
         ------
         SettingError
-            If the name or a parameter is unknown, or the spec can't be read.
+            If the name or a parameter is unknown, the spec can't be read, or the function can't
+            be called as this kind's are.
         """
-        if not isinstance(spec, str):
-            if callable(spec):
-                return spec
+        if isinstance(spec, str):
+            function = self._named(spec)
+        elif callable(spec):
+            function = spec
+        else:
             raise SettingError(
                 f"{self.kind} must be a name, such as {self.names()[0]!r}, or a function; "
                 f"got {type(spec).__name__}"
             )
+        if self._takes:
+            check_call(self.kind, function, self._takes)
+        return function
+
+    def _named(self, spec: str) -> Callable[..., Any]:
         name, values = parse_spec(spec)
         function = self.get(name)
         known = parameters(function)
@@ -192,13 +214,61 @@ class Registry:
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
         more = f", or any of {self._library.__name__}" if self._library is not None else ""
         form = "; expected name:parameter=value" if "=" in name else ""
-        return f"unknown {self.kind} {name!r}{hint} known: {', '.join(known)}{more}{form}"
+        # DEAP's names begin with what they are for: who wants a mutation has no use for crossovers.
+        prefix = re.match("[a-z]+(?=[A-Z])", name)
+        kin = [one for one in known if prefix and re.match(f"{prefix[0]}[A-Z]", one)] or known
+        return f"unknown {self.kind} {name!r}{hint} known: {', '.join(kin)}{more}{form}"
 
 
-def registry(kind: str, library: ModuleType | None = None) -> Registry:
-    """Make a registry and enter it in :data:`REGISTRIES`."""
-    REGISTRIES[kind] = Registry(kind, library)
+def registry(kind: str, library: ModuleType | None = None, takes: Sequence[str] = ()) -> Registry:
+    """Make a :class:`Registry` and enter it in :data:`REGISTRIES`."""
+    REGISTRIES[kind] = Registry(kind, library, takes)
     return REGISTRIES[kind]
+
+
+def check_call(
+    what: str, function: Callable[..., Any], takes: Sequence[str], given: Iterable[str] = ()
+) -> None:
+    """See now, not amid a run, that a function can be called as it will be.
+
+    Parameters
+    ----------
+    what
+        It is, for the message: ``"objective"``.
+    function
+        What will be called.
+    takes
+        What it is called with, by position.
+    given
+        What it is called with beside these, by name.
+
+    Raises
+    ------
+    SettingError
+        If it takes less or needs more.
+
+    Examples
+    --------
+    >>> check_call("fill", lambda view: view, ["view", "segments"])
+    Traceback (most recent call last):
+    ...
+    deap_xai.errors.SettingError: fill '<lambda>' can't be called with (view, segments): too many \
+    positional arguments; ...
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-ins have none
+        return
+    try:
+        signature.bind(*takes, **dict.fromkeys(given))
+    except TypeError as error:
+        plain = getattr(function, "func", function)
+        name = getattr(plain, "__name__", type(plain).__name__)
+        raise SettingError(
+            f"{what} {name!r} can't be called with ({', '.join(takes)}): {error}; it must take "
+            "these, and get anything else in its spec, name:parameter=value, or from "
+            "functools.partial"
+        ) from error
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

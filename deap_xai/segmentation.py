@@ -43,7 +43,7 @@ LONGEST = 512
 # Partly typed in scikit-image, and differently in each release.
 sk: Any = skimage
 
-segmenters = registry("segmenter")
+segmenters = registry("segmenter", takes=("view",))
 
 
 @segmenters.register

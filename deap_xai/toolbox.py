@@ -16,7 +16,7 @@ from deap_xai.fitness import Evaluator, Fitness, batch_map
 from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
 from deap_xai.operators import on_masks, operators
-from deap_xai.registry import Spec
+from deap_xai.registry import Spec, check_call
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_roles", "check_roles", "make_toolbox"]
 
@@ -28,8 +28,13 @@ DEFAULT_OPERATORS: Mapping[str, Spec] = {
 }
 """The operator for each role, unless another is named."""
 
-_TAKES = {"bits": 1, "mate": 2, "mutate": 1, "select": 2}
-"""How many positional arguments each role's operator is called with."""
+_TAKES = {
+    "bits": ("n_segments",),
+    "mate": ("ind1", "ind2"),
+    "mutate": ("individual",),
+    "select": ("individuals", "k"),
+}
+"""What each role's operator is called with, by position."""
 
 _FILLED_IN = {"rng", "neighbours", "evaluator"}
 """Parameters that the toolbox fills in by name."""
@@ -45,7 +50,8 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
 
     ``register`` fills in what an operator asks for by parameter name: ``rng``, ``neighbours``,
     ``evaluator``. What is registered as ``mate`` or ``mutate`` is checked on every call: it must
-    return a tuple of individuals, keep their length and write only bits.
+    return a tuple of individuals, keep their length and write only bits. So is ``select``: it must
+    return as many individuals as it was asked for.
 
     Attributes
     ----------
@@ -69,6 +75,8 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
             kargs.setdefault(name, self._known(name))
         if alias in _RETURNS:
             function = _checked(function, alias, _RETURNS[alias])
+        elif alias == "select":
+            function = _checked_selection(function)
         super().register(alias, function, *args, **kargs)
         self._forms[alias] = getattr(self, alias), None if args else on_masks(plain, kargs)
 
@@ -146,7 +154,9 @@ def make_toolbox(
     for role, spec in roles.items():
         function = operators.resolve(spec)
         function = _with_rates(function, role, evaluator.n_segments, len(weights))
-        _check_parameters(function, role)
+        if role in _TAKES:
+            given = _parameter_names(function) & _FILLED_IN
+            check_call(f"{role} operator", function, _TAKES[role], given)
         toolbox.register(role, function, *((evaluator.n_segments,) if role == "bits" else ()))
     make = individual_class(weights)
     toolbox.register("individual", _make_individual, make, toolbox)
@@ -189,23 +199,6 @@ def _with_rates(
     return functools.partial(function, **missing) if missing else function
 
 
-def _check_parameters(function: Callable[..., Any], role: str) -> None:
-    """Say now what an operator lacks, not amid the run."""
-    given = dict.fromkeys(_parameter_names(function) & _FILLED_IN)
-    try:
-        signature = inspect.signature(function)
-        if role in _TAKES:
-            signature.bind(*[None] * _TAKES[role], **given)
-    except TypeError as error:
-        raise SettingError(
-            f"{role} operator {_title(function)!r} can't be called with {_TAKES[role]} positional "
-            f"argument{'s' * (_TAKES[role] > 1)}: {error}; give its parameters in the spec, "
-            "name:parameter=value, or choose an operator for this role"
-        ) from error
-    except ValueError:  # some built-ins have no signature
-        return
-
-
 def _title(function: Callable[..., Any]) -> str:
     plain = getattr(function, "func", function)
     return str(getattr(plain, "__name__", type(plain).__name__))
@@ -244,6 +237,24 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
             )
         for individual in result:
             _check_bits(individual, length, name)
+        return result
+
+    return checked
+
+
+def _checked_selection(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The selection, with the number of what it returns checked."""
+
+    @functools.wraps(getattr(function, "func", function))
+    def checked(individuals: Sequence[Any], k: int, **parameters: Any) -> Any:
+        result = function(individuals, k, **parameters)
+        # Those that take nobody twice, as DEAP's selBest, give what there is.
+        if not isinstance(result, Sequence) or not min(k, len(individuals)) <= len(result) <= k:
+            came = f"{len(result)} of them" if isinstance(result, Sequence) else f"{result!r:.80}"
+            raise OperatorError(
+                f"select operator {_title(function)!r} returned {came}; expected a list "
+                f"of {k} of the {len(individuals)} individuals that it was given"
+            )
         return result
 
     return checked

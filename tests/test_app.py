@@ -13,6 +13,7 @@ from deap_xai.app.choices import counts_pieces, fill_choices, model_choices, ope
 from deap_xai.app.explainers import KEPT, Choice, Explainers, one_at_a_time
 from deap_xai.app.search import Search
 from deap_xai.app.trial import Answer, Trial
+from deap_xai.archive import FrontPoint, front
 from deap_xai.backends import FunctionBackend
 from deap_xai.errors import DeapXaiError, ImageError
 from deap_xai.explainer import Explainer
@@ -33,7 +34,7 @@ def creature():
 
 def test_a_choice_gives_what_the_explainer_gives(creature):
     choice = Choice(DEMO, 60, "grid:n_segments=16", "blur", "eaNSGA2", {"mate": "cxTwoPoint"})
-    ours = Explainers({"model": "demo", "seed": 3}).explain(creature, choice, lambda _: None)
+    ours = Explainers({"model": "demo", "seed": 3}).explain(creature, choice, lambda *_: None)
     plain = Explainer(
         "demo", budget=60, segments="grid:n_segments=16", fill="blur", algorithm="eaNSGA2",
         operators={"mate": "cxTwoPoint"}, seed=3,
@@ -43,11 +44,26 @@ def test_a_choice_gives_what_the_explainer_gives(creature):
     assert (ours.settings["model"], ours.settings["fill"], ours.seed) == (DEMO, "blur", 3)
 
 
+def test_amid_a_search_the_pick_that_was_given_at_the_start_is_shown(creature):
+    seen = []
+
+    def progress(evaluator, pick):
+        if evaluator.calls > 30:
+            seen.append((front(evaluator.archive), pick(evaluator)))
+
+    explainers = Explainers({"model": "demo", "pick": "within:k=2"})
+    explainers.explain(creature, Choice(DEMO, 60), progress)
+    for points, shown in seen:
+        wanted = [point for point in points if point.size <= 2][-1]
+        assert (shown.mask == wanted.mask).all()
+    assert seen
+
+
 def test_operators_given_at_the_start_hold_unless_others_are_chosen(creature):
     given = {"mate": "cxTwoPoint", "mutate": "mutSwap"}
     choice = Choice(DEMO, 20, operators={"mutate": "mutStep"}, algorithm="eaNSGA2")
     found = Explainers({"model": "demo", "operators": given}).explain(
-        creature, choice, lambda _: None
+        creature, choice, lambda *_: None
     )
     assert found.settings["operators"]["mate"] == "cxTwoPoint"
     assert found.settings["operators"]["mutate"] == "mutStep"
@@ -55,7 +71,7 @@ def test_operators_given_at_the_start_hold_unless_others_are_chosen(creature):
 
 def test_an_explanation_can_be_repeated_from_the_shell(creature):
     choice = Choice(DEMO, 20, "grid:n_segments=16", algorithm="eaNSGA2")
-    ours = Explainers({"model": DEMO}).explain(creature, choice, lambda _: None)
+    ours = Explainers({"model": DEMO}).explain(creature, choice, lambda *_: None)
     plain = Explainer(
         DEMO, budget=20, segments="grid:n_segments=16", algorithm="eaNSGA2"
     ).explain(creature)  # fmt: skip
@@ -63,7 +79,7 @@ def test_an_explanation_can_be_repeated_from_the_shell(creature):
     assert command_line(ours, "x.png") == command_line(plain, "x.png")
     mine = f"{__name__}:brightness"
     made = Explainers({"model": mine, "size": 32}).explain(
-        creature, Choice(mine, 10), lambda _: None
+        creature, Choice(mine, 10), lambda *_: None
     )
     assert made.settings["model"] == mine
     assert made.settings["python_only"] == ["size"]  # the shell has no option for it
@@ -88,7 +104,7 @@ def test_weights_and_names_belong_to_the_given_model_alone(creature):
     explainers = Explainers(
         {"model": "no.such:model", "weights": "mine.pth", "class_names": ["a"], "device": "cpu"}
     )
-    explanation = explainers.explain(creature, Choice(DEMO, 10), lambda _: None)
+    explanation = explainers.explain(creature, Choice(DEMO, 10), lambda *_: None)
     assert explanation.settings["device"] == "cpu"
     assert "weights" not in explanation.settings
     with pytest.raises(DeapXaiError, match=r"no\.such"):
@@ -124,10 +140,11 @@ def test_two_threads_never_ask_a_model_at_once(creature):
 
 def test_a_search_tells_how_it_goes_and_what_came_out(make_explainer, image):
     started, go_on = threading.Event(), threading.Event()
+    shown = FrontPoint(np.ones(16, bool), 0.5)
 
     def explain(report):
         def slow(evaluator):
-            report(evaluator)
+            report(evaluator, lambda _: shown)
             started.set()
             go_on.wait(10)
 
@@ -138,7 +155,7 @@ def test_a_search_tells_how_it_goes_and_what_came_out(make_explainer, image):
     first = next(seen)
     assert search.running
     assert (first.calls, first.total) == (2, 100)
-    assert first.shown.size <= 16
+    assert first.shown is shown
     assert first.segments.shape == image.shape[:2]
     go_on.set()
     for _ in seen:
@@ -156,11 +173,11 @@ def test_stopping_gives_the_best_so_far(make_explainer, image):
             if evaluator.calls > 30:
                 reached.set()
                 stopped.wait(10)
-            report(evaluator)
+            report(evaluator, explainer.picked)
 
-        return make_explainer(budget=5000, algorithm="eaNSGA2").explain(
-            image, progress=until_stopped
-        )
+        return explainer.explain(image, progress=until_stopped)
+
+    explainer = make_explainer(budget=5000, algorithm="eaNSGA2")
 
     search = Search(explain)
     assert reached.wait(10)
@@ -172,11 +189,12 @@ def test_stopping_gives_the_best_so_far(make_explainer, image):
 
 
 def test_whoever_stops_listening_stops_the_search(make_explainer, image):
-    search = Search(
-        lambda report: make_explainer(budget=10**6, algorithm="eaRandom").explain(
-            image, progress=report
-        )
-    )
+    explainer = make_explainer(budget=10**6, algorithm="eaRandom")
+
+    def explain(report):
+        return explainer.explain(image, progress=lambda one: report(one, explainer.picked))
+
+    search = Search(explain)
     seen = search.snapshots(every=0.01)
     next(seen)
     seen.close()

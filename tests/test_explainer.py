@@ -193,6 +193,11 @@ def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
         ({"algorithm": "eaElitist:cx=1"}, "has no parameter 'cx'"),
         ({"objectives": "probablity"}, "did you mean 'probability'"),
         ({"pick": "bst"}, "did you mean 'best'"),
+        ({"pick": lambda points: points[0]}, r"pick '<lambda>' can't .* \(points, full\)"),
+        ({"objectives": [(lambda masks: masks, 1)]}, r"objective .*\(evaluator, masks\)"),
+        ({"algorithm": lambda population: None}, r"algorithm .*\(population, toolbox\)"),
+        ({"segments": lambda view, n: view}, r"segmenter .*\(view\): .*'n'"),
+        ({"fill": lambda view: view}, r"fill .*\(view, segments\)"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"model": "resnet_18"}, "unknown model"),
     ],
@@ -363,6 +368,14 @@ def test_an_algorithm_of_the_users_may_have_roles_of_its_own(make_explainer, ima
 def test_a_pick_that_gives_no_point_is_said(make_explainer, image):
     with pytest.raises(SettingError, match="pick gave None; expected one of the front's points"):
         make_explainer(pick=lambda points, full: None, budget=30).explain(image)
+
+
+@pytest.mark.parametrize(("budget", "said"), [(7, True), (60, False)])
+def test_it_says_so_when_next_to_nothing_was_asked(make_explainer, image, budget, said):
+    notes = make_explainer(budget=budget).explain(image).warnings
+    few = [note for note in notes if "masks of 16 superpixels were asked about" in note]
+    assert bool(few) is said
+    assert said == ("allow more model calls" in " ".join(notes))
 
 
 def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):

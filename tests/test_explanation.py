@@ -206,19 +206,22 @@ def test_history_is_the_best_so_far():
 
 
 @pytest.mark.parametrize(
-    ("dropped", "full", "expected"),
+    ("dropped", "full", "droppable", "minimal"),
     [
-        ([0.25, np.nan, 0.125], 0.625, True),
-        ([0.25, np.nan, np.nan], 0.625, None),
-        ([0.625, np.nan, np.nan], 0.625, False),  # as good as the full view: it can go
-        ([0.62, np.nan, 0.0], 0.625, True),
-        ([0.7, np.nan, 0.0], 0.9, True),  # then the kept part's own probability counts
-        ([0.75, np.nan, 0.0], 0.9, False),
+        ([0.25, np.nan, 0.125], 0.625, [], True),
+        ([0.25, np.nan, np.nan], 0.625, [], None),
+        ([0.625, np.nan, np.nan], 0.625, [0], False),  # as good as the full view: it can go
+        ([0.62, np.nan, 0.0], 0.625, [], True),
+        ([0.7, np.nan, 0.0], 0.9, [], True),  # then the kept part's own probability counts
+        ([0.0, np.nan, 0.75], 0.9, [2], False),
+        ([0.8, np.nan, 0.75], 0.9, [0, 2], False),
     ],
 )
-def test_minimal(dropped, full, expected):
+def test_what_could_be_dropped(dropped, full, droppable, minimal):
     checks = Checks(0.1, {}, np.zeros(0), np.array(dropped))
-    assert make(checks=checks, probability_full=full).minimal is expected
+    explanation = make(checks=checks, probability_full=full)
+    assert explanation.droppable.tolist() == droppable
+    assert explanation.minimal is minimal
 
 
 def test_it_says_what_it_is():

@@ -275,6 +275,22 @@ def test_minimality_in_words(explanation, p, answer):
     assert dict(sentences(changed, None))["Could anything be dropped?"].startswith(answer)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ([3], "Superpixel 3 could"),
+        ([3, 9], "Superpixel 3 or 9 could"),
+        ([0, 1, 2, 3, 4], "Superpixel 0, 1, 2, 3 or 4 could"),
+        (range(7), "Superpixel 0, 1, 2, 3, 4 or any of 2 others could"),
+    ],
+)
+def test_what_could_be_dropped_is_named(explanation, numbers, named):
+    dropped = np.full(explanation.n_segments, np.nan)
+    dropped[list(numbers)] = 1.0
+    changed = dataclasses.replace(explanation, checks=Checks(0.1, {}, np.zeros(0), dropped))
+    assert named in dict(sentences(changed, None))["Could anything be dropped?"]
+
+
 def test_seeds_that_agree(make_explainer, image):
     agreed = consensus(make_explainer(budget=60), image, seeds=3)
     explanation = agreed.explanations[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 
 import pytest
@@ -36,6 +37,47 @@ def fruits() -> Registry:
         return [tree, n, ripe]
 
     return fruits
+
+
+def test_unknown_names_are_told_those_that_begin_alike(fruits):
+    def mutPeel(individual):
+        """Peel it."""
+
+    def mutate(individual):
+        """Not of DEAP's naming."""
+
+    for function in (mutPeel, mutate):
+        fruits.register(function)
+    with pytest.raises(SettingError, match=r"'mutBoil'; known: mutPeel, or any of deap.tools"):
+        fruits.resolve("mutBoil")
+    with pytest.raises(SettingError, match=r"'cxBoil'.* known: apple, mutPeel, mutate, or"):
+        fruits.resolve("cxBoil")
+
+
+def test_functions_that_can_not_be_called_as_their_kind_are_refused():
+    fruits = Registry("fruit", takes=("tree", "basket"))
+
+    @fruits.register
+    def apple(tree, basket, /, *, n=3):
+        """A fruit."""
+
+    def pear(tree):
+        """A fruit for no basket."""
+
+    def plum(tree, basket, stone):
+        """A fruit with more."""
+
+    assert fruits.resolve(apple) is apple
+    assert fruits.resolve("apple:n=1").keywords == {"n": 1}
+    assert fruits.resolve(map) is map  # which says nothing of what it takes
+    fruits.resolve(functools.partial(plum, stone=1))
+    with pytest.raises(SettingError, match=r"fruit 'pear' can't .* \(tree, basket\): too many"):
+        fruits.resolve(pear)
+    with pytest.raises(SettingError, match=r"fruit 'plum' can't .*'stone'; .*functools.partial"):
+        fruits.resolve(plum)
+    fruits.register(pear)
+    with pytest.raises(SettingError, match="fruit 'pear' can't be called"):
+        fruits.resolve("pear")
 
 
 @settings(deadline=None)

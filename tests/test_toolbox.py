@@ -254,14 +254,42 @@ def test_what_users_bind_is_not_replaced(toolbox):
     [
         ({"mate": "cxTwoPont"}, "did you mean|unknown operator 'cxTwoPont'"),
         ({"mutate": "mutGaussian"}, "mutate operator 'mutGaussian' can't be called.*'mu'"),
-        ({"mutate": "cxTwoPoint"}, "mutate operator 'cxTwoPoint' can't be called with 1"),
-        ({"mate": lambda one: (one, one)}, "mate operator '<lambda>' can't be called with 2"),
+        (
+            {"mutate": "cxTwoPoint"},
+            "mutate operator 'cxTwoPoint' can't be called with .individual.: mis",
+        ),
+        (
+            {"mate": lambda one: (one, one)},
+            "mate operator '<lambda>' .*with .ind1, ind2.: too",
+        ),
         ({"select": "selDoubleTournament"}, "select operator .*'fitness_size'"),
     ],
 )
 def test_operators_that_can_not_be_called_are_named(make_explainer, image, operators, message):
     with pytest.raises(SettingError, match=message):
         make_explainer(operators=operators).toolbox(image)
+
+
+@pytest.mark.parametrize(
+    ("select", "came"),
+    [
+        (lambda individuals, k: individuals[:1], "returned 1 of them; expected a list of 3 of the"),
+        (lambda individuals, k: individuals * 2, "returned 8 of them"),
+        (lambda individuals, k: None, "select operator '<lambda>' returned None"),
+    ],
+)
+def test_selections_return_as_many_as_they_are_asked_for(make_explainer, image, select, came):
+    toolbox = make_explainer(operators={"select": select}).toolbox(image)
+    with pytest.raises(OperatorError, match=came):
+        toolbox.select(toolbox.population(n=4), k=3)
+
+
+def test_a_selection_that_takes_nobody_twice_gives_what_there_is(make_explainer, image):
+    toolbox = make_explainer(operators={"select": "selBest"}).toolbox(image)
+    population = toolbox.population(n=4)
+    for individual, value in zip(population, (0.1, 0.4, 0.3, 0.2), strict=True):
+        individual.fitness.values = (value,)
+    assert toolbox.select(population, 9) == [population[i] for i in (1, 2, 3, 0)]
 
 
 def test_built_ins_without_a_signature_are_taken(make_explainer, image):

@@ -29,7 +29,7 @@ STALLED = 50
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-algorithms = registry("algorithm")
+algorithms = registry("algorithm", takes=("population", "toolbox"))
 
 
 class Defaults(NamedTuple):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from deap_xai.app.search import Report
 from deap_xai.backends import Backend, load_backend
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, SEGMENTS
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
-from deap_xai.fitness import Evaluator
 from deap_xai.images import ImageLike, load_image
 
 __all__ = ["Choice", "Explainers", "one_at_a_time"]
@@ -100,9 +100,7 @@ class Explainers:
         backend = self.backend(model)
         return getattr(backend, "reference", None) or backend
 
-    def explain(
-        self, image: ImageLike, choice: Choice, progress: Callable[[Evaluator], None]
-    ) -> Explanation:
+    def explain(self, image: ImageLike, choice: Choice, progress: Report) -> Explanation:
         """Explain an image as chosen; the settings in the explanation repeat it."""
         pixels = load_image(image)  # first, as a wrong image is sooner found than a model loaded
         operators = {**self.search.get("operators", {}), **choice.operators}
@@ -115,7 +113,9 @@ class Explainers:
             "operators": {role: spec for role, spec in operators.items() if spec},
         }
         explainer = Explainer(self.backend(choice.model), **settings)
-        explanation = explainer.explain(pixels, choice.target, progress)
+        explanation = explainer.explain(
+            pixels, choice.target, lambda evaluator: progress(evaluator, explainer.picked)
+        )
         return replace(explanation, settings=self._named(explanation.settings, choice.model))
 
     def _named(self, settings: Mapping[str, Any], model: str) -> dict[str, Any]:

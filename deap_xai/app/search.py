@@ -12,12 +12,15 @@ import numpy as np
 from deap_xai.archive import FrontPoint, front
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Evaluator
-from deap_xai.picking import knee
 from deap_xai.typing import Segments, View
 
-__all__ = ["Search", "Snapshot"]
+__all__ = ["Report", "Search", "Snapshot"]
 
-Explain = Callable[[Callable[[Evaluator], None]], Explanation]
+Pick = Callable[[Evaluator], FrontPoint]
+Report = Callable[[Evaluator, Pick], None]
+"""Called after every batch, with the way to the point that would be shown now."""
+
+Explain = Callable[[Report], Explanation]
 """Explains something and calls what it is given after every batch."""
 
 OFTEN = 0.2
@@ -107,7 +110,7 @@ class Search:
         finally:
             self._done.set()
 
-    def _report(self, evaluator: Evaluator) -> None:
+    def _report(self, evaluator: Evaluator, pick: Pick) -> None:
         if self._stop.is_set():
             raise KeyboardInterrupt  # what explain takes as: the best so far, please
         if time.monotonic() - self._looked < OFTEN:
@@ -120,7 +123,7 @@ class Search:
                 evaluator.view,
                 evaluator.segments,
                 points,
-                knee(points, full),
+                pick(evaluator),
                 full,
                 evaluator.calls,
                 evaluator.budget.total,

@@ -17,7 +17,7 @@ __all__ = ["app"]
               help="Where to listen.  [default: the first free one from 7860]")  # fmt: skip
 @model_options
 def app(port: int | None, **settings: Any) -> None:
-    """Open a live page: choose a picture, watch the search, try the pieces yourself.
+    """Open a live page: watch the search, try the pieces yourself.
 
     It listens on this machine alone and asks no other for anything but a model's weights. The
     options are what visitors find chosen. Needs the extra "app".

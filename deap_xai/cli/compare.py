@@ -62,7 +62,10 @@ def compare(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Compare variants of the search on IMAGEs at equal model calls and paired seeds."""
+    """Compare variants of the search at equal model calls.
+
+    Each runs on every IMAGE with the same seeds, so that differences are taken pair by pair.
+    """
     from deap_xai import comparison
     from deap_xai.plotting import use_files_only
 

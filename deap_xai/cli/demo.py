@@ -24,9 +24,10 @@ __all__ = ["demo"]
 @click.option("--out", default="deap-xai-demo.png", show_default=True, metavar="FILE",
               type=click.Path(path_type=Path, dir_okay=False), help="The picture.")  # fmt: skip
 def demo(algorithm: str, pictures: int, budget: int, seed: int, out: Path) -> None:
-    """Explain four small networks on made-up creatures whose true answer is known.
+    """Explain four small networks where the true answer is known.
 
-    Three are honest: a ResNet, a DenseNet and a MobileNet. The fourth cheats. No download.
+    They look at made-up creatures. Three are honest: a ResNet, a DenseNet and a MobileNet. The
+    fourth cheats. No download.
     """
     from tqdm import tqdm
 

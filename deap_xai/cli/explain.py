@@ -59,7 +59,7 @@ def explain(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Show which parts of each IMAGE were enough for the model's answer."""
+    """Show which parts of an image are enough for the model's answer."""
     explainer = make_explainer(settings)
     if out is not None:
         make_folder(out)

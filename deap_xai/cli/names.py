@@ -14,7 +14,10 @@ __all__ = ["list_names"]
 @main.command("list")
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 def list_names(kinds: Sequence[str]) -> None:
-    """Print everything that can be named: segmenters, fills, operators, models, …"""
+    """Print everything that can be named, with its parameters.
+
+    KIND is a heading of what it prints, such as fills, to see that alone; or models.
+    """
     import deap_xai.explainer  # noqa: F401  # fills the registries
     from deap_xai.listing import listing
 

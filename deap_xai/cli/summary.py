@@ -21,9 +21,10 @@ __all__ = ["summary"]
               help="Write maps.png, summary.json and, if some are alike, groups.png.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def summary(run: Path, out: Path | None, as_json: bool) -> None:
-    """Say, class by class, what the classifier looked at in RUN, and where it may cheat.
+    """Say what a classifier looked at, and where it may cheat.
 
-    RUN is a folder that deap-xai batch made; it need not be finished.
+    Class by class, over all explanations of RUN, which is a folder that deap-xai batch made; it
+    need not be finished.
     """
     from deap_xai.plotting import save_png, use_files_only
     from deap_xai.runs import summary as summarise

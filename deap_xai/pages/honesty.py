@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Row", "known", "model_rows", "sentences"]
 
 
+NAMED = 5
+"""As many superpixels are named where several could be dropped."""
+
+
 class Row(NamedTuple):
     """What the model was shown, what it answered (None: not asked), and how to read that."""
 
@@ -70,9 +74,13 @@ def _minimality(explanation: Explanation) -> str:
             "No. Without any one of the kept superpixels the probability falls below that of the "
             "kept part, or of the full view where that is lower (1-minimal)."
         )
+    numbers = [str(number) for number in explanation.droppable[:NAMED]]
+    further = len(explanation.droppable) - len(numbers)
+    last = f"any of {further} others" if further else numbers.pop()
+    either = f"{', '.join(numbers)} or {last}" if numbers else last
     return (
-        "Yes. At least one kept superpixel could be dropped without the probability falling below "
-        "that of the kept part, or of the full view where that is lower."
+        f"Yes. Superpixel {either} could be dropped without the probability falling below that of "
+        "the kept part, or of the full view where that is lower; one of them alone was tried."
     )
 
 

@@ -46,6 +46,8 @@ function sorted(some) {
 }
 
 const fileName = (row) => row.image.split(/[\\/]/).pop();
+// A name that breaks at its own seams rather than anywhere.
+const seams = (name) => name.split(/(?<=[._-])/).flatMap((part) => [part, make("wbr")]);
 const kept = (row) => `${decimal(row.probability)} on ${row.size} of ${row.n_segments}`;
 
 function picture(row, loading) {
@@ -57,7 +59,7 @@ function card(row) {
   const notes = row.warnings.length;
   const lines = [
     make("span", { className: "class", textContent: row.target }),
-    make("span", { className: "small", textContent: fileName(row) }),
+    make("span", { className: "small" }, ...seams(fileName(row))),
     make("span", { className: "small number", textContent: `full view ${decimal(row.probability_full)}` }),
     make("span", { className: "small", textContent: `kept ${kept(row)}` }),
   ];

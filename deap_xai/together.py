@@ -19,8 +19,9 @@ from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["together"]
 
-Question: TypeAlias = "tuple[Backend, MaskedView, Masks]"
-Answer: TypeAlias = "Probabilities | BaseException"
+Masked: TypeAlias = "tuple[MaskedView, Masks]"
+Question: TypeAlias = "tuple[Backend, Sequence[Masked]]"
+Answer: TypeAlias = "list[Probabilities] | BaseException"
 
 
 def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once: int) -> list[Any]:
@@ -128,9 +129,9 @@ class _Turns(threading.Thread):
         self.question = None
         self._end()
 
-    def ask(self, backend: Backend, masked_view: MaskedView, masks: Masks) -> Probabilities:
+    def ask(self, backend: Backend, masked: Sequence[Masked]) -> list[Probabilities]:
         """End this turn with a question; the next one begins with its answer."""
-        self.question = backend, masked_view, masks
+        self.question = backend, masked
         self._end()
         self._mine.wait()
         self._mine.clear()
@@ -149,7 +150,7 @@ class _Asking(Backend):
     """The backend as a job sees it: masks wait until the others have their questions too."""
 
     def __init__(
-        self, backend: Backend, ask: Callable[[Backend, MaskedView, Masks], Probabilities]
+        self, backend: Backend, ask: Callable[[Backend, Sequence[Masked]], list[Probabilities]]
     ) -> None:
         # Backend has these of its own, so that __getattr__ isn't asked for them.
         self.name, self.class_names = backend.name, backend.class_names
@@ -166,7 +167,10 @@ class _Asking(Backend):
         return self._backend.view(image)
 
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
-        answer = self._ask(self._backend, masked_view, masks)
+        return self.predict_masked_many([(masked_view, masks)])[0]
+
+    def predict_masked_many(self, questions: Sequence[Masked]) -> list[Probabilities]:
+        answer = self._ask(self._backend, questions)
         self.batch_size = self._backend.batch_size  # it halves when memory runs out
         return answer
 
@@ -214,7 +218,7 @@ def _answers(questions: Sequence[Question], interrupts: _Interrupts) -> list[Ans
         # A stand-in's questions are one batch, its model's another.
         for backend in {id(one[0]): one[0] for one in questions}.values():
             mine = [i for i, one in enumerate(questions) if one[0] is backend]
-            answers |= zip(mine, _asked(backend, [questions[i][1:] for i in mine]), strict=True)
+            answers |= zip(mine, _asked(backend, [questions[i][1] for i in mine]), strict=True)
         return [answers[i] for i in range(len(questions))]
     except KeyboardInterrupt:
         interrupts.came = True
@@ -223,9 +227,11 @@ def _answers(questions: Sequence[Question], interrupts: _Interrupts) -> list[Ans
         interrupts.asking = interrupts.pending = False
 
 
-def _asked(backend: Backend, questions: Sequence[tuple[MaskedView, Masks]]) -> Sequence[Answer]:
+def _asked(backend: Backend, questions: Sequence[Sequence[Masked]]) -> list[Answer]:
+    """The tables that answer each job's question, all asked at once."""
     try:
-        return backend.predict_masked_many(questions)
+        tables = iter(backend.predict_masked_many([one for masked in questions for one in masked]))
+        return [[next(tables) for _ in masked] for masked in questions]
     except Exception as error:
         if len(questions) == 1:
             return [error]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import functools
 import pickle
 import random
 import signal
@@ -449,6 +450,30 @@ def test_own_questions_are_one_batch_as_well():
     for quick, own in together([ask, ask], Quick(), at_once=2):
         assert (quick[:1] == own).all()
     assert (joint, sizes) == ([2], [1, 1])
+
+
+def test_a_question_about_several_views_is_one_with_the_others():
+    class Counting(FunctionBackend):
+        def predict_masked_many(self, questions):
+            asked.append(len(questions))
+            return super().predict_masked_many(questions)
+
+    def explain(backend, bright):
+        dark = np.zeros_like(bright)
+        views = [MaskedView(bright, segments, dark), MaskedView(dark, segments, bright)]
+        tables = backend.predict_masked_many([(view, masks) for view in views])
+        return [table[:, 0].tolist() for table in tables]
+
+    asked, segments = [], np.array([[0, 1]], np.int32)
+    masks = np.array([[True, True], [False, True]])
+    counting = Counting(lambda views: np.stack([views.mean((1, 2, 3)) / 256] * 2, 1))
+    jobs = [
+        functools.partial(explain, bright=np.full((1, 2, 3), level, np.uint8))
+        for level in (64, 128)
+    ]
+    found = together(jobs, counting, at_once=2)
+    assert found == [[[0.25, 0.125], [0, 0.125]], [[0.5, 0.25], [0, 0.25]]]
+    assert asked == [4]
 
 
 def test_the_batch_size_of_a_list_is_measured_once(monkeypatch, make_explainer):

@@ -109,6 +109,11 @@ class SuperpixelAttribution:
             )
         if (mean is None) != (std is None):
             raise SettingError("got one of mean and std; give both, or neither")
+        if settings.get("engine") not in (None, "torch"):
+            raise SettingError(
+                f"engine is {settings['engine']!r}; expected 'torch': what is attributed are the "
+                "very numbers that come, and other engines are given pictures"
+            )
         self.module, self.settings = module, settings
         self.batch_size = batch_size
         here = next((p.device for p in module.parameters()), torch.device("cpu"))

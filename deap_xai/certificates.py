@@ -63,7 +63,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     Raises
     ------
     SettingError
-        If there are more than 16 superpixels, or the evaluator is of another view, fill or class.
+        If there are more than 16 superpixels, the evaluator is of another view, fill or class, or
+        the share isn't above 0 and at most 1.
 
     Examples
     --------
@@ -74,6 +75,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     >>> certify(Explainer(model, **settings).evaluator(image, target=0), explanation).gap
     0
     """
+    if not 0 < share <= 1:
+        raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
     masks = all_masks(evaluator.n_segments)
     for what in ("target", "segments", "view", "fill"):
         if not np.array_equal(_part(evaluator, what), getattr(explanation, what)):
@@ -128,13 +131,14 @@ class Consensus(NamedTuple):
     Attributes
     ----------
     explanations
-        One for each seed.
+        One for each seed. Ctrl-C ends them: then those that were finished, if any, else the one
+        that was under way, with its warning.
     kept
         Share of the runs that keep each superpixel, (S,), 0..1.
     low, high
         Its 95 % interval by Wilson's score, (S,), 0..1.
     jaccard
-        Mean overlap of two runs' masks, 0..1.
+        Mean overlap of two runs' masks, 0..1; NaN where there is but one.
     """
 
     explanations: Sequence[Explanation]
@@ -163,17 +167,22 @@ def consensus(
     SettingError
         If seeds is no whole number of at least 2, or there are several images.
     """
-    if not isinstance(seeds, int) or seeds < 2:
+    if not isinstance(seeds, int | np.integer) or seeds < 2:
         raise SettingError(f"a consensus needs a whole number of seeds, 2 at least; got {seeds!r}")
-    if isinstance(image, list):
-        raise SettingError("a consensus is of one image; got a list: call it once for each")
-    explanations = []
+    if isinstance(image, list | tuple):
+        raise SettingError("a consensus is of one image; got several: call it once for each")
+    explanations: list[Explanation] = []
     for seed in range(explainer.seed, explainer.seed + seeds):
         twin = copy.copy(explainer)
         twin.seed = seed
-        explanations.append(twin.explain(image, target, progress))
-    masks = np.array([explanation.mask for explanation in explanations])
+        made = twin.explain(image, target, progress)
+        if made.interrupted:
+            explanations = explanations or [made]
+            break
+        explanations.append(made)
+    masks, n = np.array([explanation.mask for explanation in explanations]), len(explanations)
     k, z = masks.sum(axis=0), 1.96
-    middle, half = k + z**2 / 2, z * np.sqrt(k * (seeds - k) / seeds + z**2 / 4)
-    low, high = (middle - half) / (seeds + z**2), (middle + half) / (seeds + z**2)
-    return Consensus(explanations, k / seeds, low, high, stability(list(masks)))
+    middle, half = k + z**2 / 2, z * np.sqrt(k * (n - k) / n + z**2 / 4)
+    low, high = (middle - half) / (n + z**2), (middle + half) / (n + z**2)
+    overlap = stability(list(masks)) if n > 1 else float("nan")
+    return Consensus(explanations, k / n, low, high, overlap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from deap_xai.archive import Archive, FrontPoint, best_by_size, front
 from deap_xai.budget import Budget
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
+from deap_xai.picking import smallest
 from deap_xai.typing import Mask, Masks
 
 __all__ = ["Checks", "cautions", "check", "confirm", "finished", "reserve", "without_each"]
@@ -122,12 +124,16 @@ def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) 
 
 def _fewer(own: Evaluator, full: float) -> str:
     """What is known of a part that is smaller and nearly as probable as the full view."""
-    for point in front(own.archive):
+    points = front(own.archive)
+    for point in points:
         if point.probability >= PASSES * full and point.size < MOST * own.n_segments:
-            asked = int(1000 * point.probability) / 1000
+            rounded = (
+                floor(point.probability * 10**digits) / 10**digits for digits in range(3, 18)
+            )
+            asked = next(p for p in rounded if smallest(points, full, p=p) is point)
             return (
-                f"a mask of {point.size} gives {point.probability:.3f}, the full view {full:.3f}: "
-                f"the pick smallest:p={asked:g} shows it"
+                f"a mask of {point.size} gives {point.probability:.3g}, the full view {full:.3g}: "
+                f"the pick smallest:p={asked!r} shows it"
             )
     return "no small part was found that is enough: a larger budget may find one"
 

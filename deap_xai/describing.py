@@ -57,7 +57,9 @@ def _python_only(explainer: Explainer) -> list[str]:
 
 
 def _named(value: Any) -> str:
-    if isinstance(value, (str, tuple, list, Path, int)):
+    if isinstance(value, (tuple, list)):
+        return str(type(value)(np.array(value).tolist()))  # without NumPy's own types
+    if isinstance(value, (str, Path, int, np.integer)):
         return str(value)
     if isinstance(value, np.ndarray):
         return f"array {value.shape}"

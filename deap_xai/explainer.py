@@ -30,13 +30,12 @@ from deap_xai.fitness import Evaluator
 from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
-from deap_xai.operators import operators as operator_registry
 from deap_xai.picking import picked_by, picks, unmet
 from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
 from deap_xai.together import together
-from deap_xai.toolbox import Toolbox, as_roles, check_roles, make_toolbox
+from deap_xai.toolbox import Toolbox, as_operator, as_roles, check_roles, make_toolbox
 from deap_xai.typing import Segments, View
 
 __all__ = ["Explainer"]
@@ -141,9 +140,9 @@ class Explainer:
         self._loop_operators = {**loop.operators, **as_roles(operators)}
         self.operators = {**defaults.operators, **as_roles(operators)}
         self._roles = tuple(defaults.operators)
-        for spec in self.operators.values():
-            operator_registry.resolve(spec)
         self.objectives = resolve_objectives(objectives or defaults.objectives)
+        for role, spec in self.operators.items():
+            as_operator(role, spec, n_segments=2, n_objectives=len(self.objectives))
         self.pick = pick or defaults.pick
         self._pick = picks.resolve(self.pick)
         self.population = int(population)
@@ -219,7 +218,7 @@ class Explainer:
             with progress_bar(image_name(image), self.picked) as report:
                 return self.explain(image, target, report)
         start = time.perf_counter()
-        evaluator, notes = self._evaluator(image, target, self.limits())
+        evaluator, notes = self._evaluator(image, target, self.limits)
         evaluator.on_batch = progress or None
         notes += unheeded(self._algorithm, [told(one) for one in self.objectives])
         notes += self._search_and_drop(evaluator)
@@ -275,7 +274,8 @@ class Explainer:
 
         It asks the engine that was chosen; its ``reference`` asks the model itself.
         """
-        return self._evaluator(image, target, Budget(self.budget, self.seconds, self.patience))[0]
+        budget = partial(Budget, self.budget, self.seconds, self.patience)
+        return self._evaluator(image, target, budget)[0]
 
     def picked(self, evaluator: Evaluator) -> FrontPoint:
         """The point of the front that an explanation would show now; nothing is asked.
@@ -309,14 +309,16 @@ class Explainer:
         return budget if budget.limited else Budget(BUDGET)
 
     def _evaluator(
-        self, image: Any, target: int | str | None, budget: Budget
+        self, image: Any, target: int | str | None, budget: Callable[[], Budget]
     ) -> tuple[Evaluator, list[str]]:
         view = self.backend.view(load_image(image))
-        segments, notes = segment(view, self.segments)
-        masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
+        with seeded(self.seed):  # a segmenter or a fill of the user's may draw
+            segments, notes = segment(view, self.segments)
+            masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
         index = None if target is None else class_index(target, self.backend.class_names)
         settle_batch_size(self.backend, masked_view)
-        return Evaluator(self.backend, masked_view, index, budget), notes
+        # Only now does the clock run: what is measured once is no part of the search.
+        return Evaluator(self.backend, masked_view, index, budget()), notes
 
     def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""

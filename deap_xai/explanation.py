@@ -133,6 +133,11 @@ class Explanation:
         return len(self.mask)
 
     @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C came while it was made; it is the best found until then."""
+        return any("interrupted" in text for text in self.warnings)
+
+    @property
     def droppable(self) -> NDArray[np.intp]:
         """Kept superpixels of which any one could be dropped, (n,), of those that were tried.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["part_of", "write_whole"]
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -23,10 +24,19 @@ def write_whole(path: Path, data: bytes) -> Path:
     ...     write_whole(Path(folder) / "page.html", b"<p>").read_bytes()
     b'<p>'
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         part.write_bytes(data)
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())  # or after a power cut the name may stand for nothing
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes a file before it gets its name."""
+    # Of a length of its own, since the file's name may be as long as the disk allows.
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return path.with_name(f".{mark}.{os.getpid()}.part")

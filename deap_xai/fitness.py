@@ -72,6 +72,7 @@ class Evaluator:
         self.archive = Archive.empty(masked_view.n_segments)
         self.on_batch: Callable[[Evaluator], None] | None = None
         self._rows: list[Probabilities] = []
+        self._spent: list[int] = []
         self._best = np.zeros(masked_view.n_segments + 1, np.float32)
         self._siblings: dict[str, Evaluator] = {}
         if target is not None and target < 0:
@@ -112,6 +113,11 @@ class Evaluator:
     def calls(self) -> int:
         """Model calls so far: distinct masked views, under every fill asked for."""
         return self.budget.spent
+
+    @property
+    def spent(self) -> NDArray[np.int64]:
+        """Model calls spent, under every fill, when each mask of the archive was known: (N,)."""
+        return np.array(self._spent[: len(self.archive)], np.int64)
 
     def probabilities(self, masks: Masks, target: int | None = None) -> Probabilities:
         """Probability of the target, or of another class, under each mask.
@@ -188,6 +194,7 @@ class Evaluator:
 
     def _received(self, rows: Any, n: int) -> Probabilities:
         """The answers to n model calls, counted and checked."""
+        first = self.budget.spent + 1
         self.budget.spent += n
         rows = _checked_probabilities(rows, n, self.backend)
         _check_class(max(self.target, 0), rows[0])
@@ -197,6 +204,7 @@ class Evaluator:
                 f"got {len(names)} class names for a model that answers with {rows.shape[1]} "
                 "classes; give one a class"
             )
+        self._spent += range(first, first + n)
         return rows
 
     def _store(self, masks: Masks, rows: Probabilities) -> None:

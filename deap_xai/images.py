@@ -112,7 +112,9 @@ def image_name(image: ImageLike) -> str:
     ('frog', 'image')
     """
     if isinstance(image, str | os.PathLike):
-        return Path(os.fsdecode(image)).stem or "image"
+        stem = Path(os.fsdecode(image)).stem or "image"
+        # Not every name is UTF-8, which titles and tables must be.
+        return stem.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "image"
 
 
@@ -349,7 +351,9 @@ def _eight_bit(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"{array.dtype}; if its values are 0..255, give image.astype(np.uint8)"
         )
     _check_unit_range(array)
-    scaled: NDArray[np.uint8] = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    # In half precision the product would be rounded to another eighth bit.
+    wide = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    scaled: NDArray[np.uint8] = np.rint(np.clip(wide, 0, 1) * 255).astype(np.uint8)
     return scaled
 
 

@@ -199,7 +199,7 @@ def inpaint(view: View, segments: Segments, /) -> View:
     fill = mean(view, segments)
     if segments.min() == segments.max():
         return fill
-    for region in sk.measure.regionprops(segments + 1):
+    for region in sk.measure.regionprops(segments.astype(np.int32) + 1):
         top, left, bottom, right = region.bbox
         factor = math.ceil(max(bottom - top, right - left) / INPAINT_SIDE)
         # The biharmonic equation looks two pixels beyond the hidden ones, here reduced ones,
@@ -246,12 +246,16 @@ def fill_view(
     """
     if isinstance(spec, np.ndarray):
         # A copy: what its owner does to it later is not what the model saw.
-        return _checked(spec, view.shape, "the fill's array").copy()
+        return _checked(spec, view.shape, "the fill's array").copy(order="C")
     if isinstance(spec, tuple | list):
         return color(view, segments, rgb=spec)
     function = fills.resolve(spec)
     title = repr(spec if isinstance(spec, str) else getattr(spec, "__name__", spec))
-    return _checked(function(view, segments), view.shape, f"fill {title}")
+    if isinstance(spec, str):
+        return _checked(function(view, segments), view.shape, f"fill {title}")
+    # Copies: one that works in place must not change what is explained, nor later what was shown.
+    fill = function(view.copy(), segments.copy())
+    return _checked(fill, view.shape, f"fill {title}").copy(order="C")
 
 
 @dataclass(frozen=True, eq=False)  # comparing arrays gives no single truth

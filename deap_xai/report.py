@@ -31,7 +31,7 @@ def report_file(saved: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     explanation = Explanation.load(saved)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     about = explanation.settings.get("image", {})  # a run notes there which image it was
-    return explanation.report(out, image=about.get("image", ""))
+    return explanation.report(out, image=about.get("path", about.get("image", "")))
 
 
 def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:

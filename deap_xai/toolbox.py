@@ -18,7 +18,7 @@ from deap_xai.objectives import Objective
 from deap_xai.operators import on_masks, operators
 from deap_xai.registry import Spec, check_call
 
-__all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_roles", "check_roles", "make_toolbox"]
+__all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_operator", "as_roles", "check_roles", "make_toolbox"]
 
 DEFAULT_OPERATORS: Mapping[str, Spec] = {
     "bits": "initBernoulli:p=0.5",
@@ -152,11 +152,7 @@ def make_toolbox(
     weights = tuple(objective.weight for objective in objectives)
     roles = {**DEFAULT_OPERATORS, **(chosen or {})}
     for role, spec in roles.items():
-        function = operators.resolve(spec)
-        function = _with_rates(function, role, evaluator.n_segments, len(weights))
-        if role in _TAKES:
-            given = _parameter_names(function) & _FILLED_IN
-            check_call(f"{role} operator", function, _TAKES[role], given)
+        function = as_operator(role, spec, evaluator.n_segments, len(weights))
         toolbox.register(role, function, *((evaluator.n_segments,) if role == "bits" else ()))
     make = individual_class(weights)
     toolbox.register("individual", _make_individual, make, toolbox)
@@ -165,6 +161,21 @@ def make_toolbox(
     toolbox.register("map", batch_map)
     toolbox.register("clone", clone)
     return toolbox
+
+
+def as_operator(role: str, spec: Spec, n_segments: int, n_objectives: int) -> Callable[..., Any]:
+    """The operator that a spec names, with DEAP's rates where the spec gave none.
+
+    Raises
+    ------
+    SettingError
+        If it is unknown, or can't be called as its role's operators are.
+    """
+    function = _with_rates(operators.resolve(spec), role, n_segments, n_objectives)
+    if role in _TAKES:
+        given = _parameter_names(function) & _FILLED_IN
+        check_call(f"{role} operator", function, _TAKES[role], given)
+    return function
 
 
 def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:

@@ -70,7 +70,7 @@ def test_consensus_needs_two_seeds(make_explainer, image, seeds):
 
 
 def test_consensus_is_of_one_image(make_explainer, image, model):
-    with pytest.raises(SettingError, match="one image; got a list"):
+    with pytest.raises(SettingError, match="one image; got several"):
         consensus(make_explainer(), [image], seeds=2)
     assert model.images == 0
 
@@ -85,3 +85,27 @@ def test_a_stand_ins_numbers_are_not_held_against_the_models(image):
     assert found.quality_found == found.quality
     own = evaluator.reference.probabilities(found.found.mask[None])[0]
     assert found.found.probability == pytest.approx(own)
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5, 9])
+def test_a_share_that_is_none(make_explainer, image, explanation, share):
+    with pytest.raises(SettingError, match="share must be above 0 and at most 1"):
+        certify(make_explainer().evaluator(image), explanation, share=share)
+
+
+@pytest.mark.parametrize(("seed_at", "n", "noted"), [(0, 1, True), (1, 1, False), (2, 2, False)])
+def test_ctrl_c_ends_all_seeds(make_explainer, image, seed_at, n, noted):
+    begun = []
+
+    def progress(evaluator):
+        if evaluator.calls == 1:
+            begun.append(evaluator)
+        if len(begun) > seed_at and evaluator.calls > 20:
+            raise KeyboardInterrupt
+
+    agreed = consensus(make_explainer(budget=80), image, 1, np.int64(4), progress)
+    assert len(begun) == seed_at + 1
+    assert len(agreed.explanations) == n
+    assert [e.interrupted for e in agreed.explanations] == [noted] * n
+    assert np.isnan(agreed.jaccard) == (n == 1)
+    assert ((agreed.low <= agreed.kept) & (agreed.kept <= agreed.high)).all()

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import CELL, SIDE, CellModel
+from PIL import Image as PILImage
 
 import deap_xai as dx
 from deap_xai.comparison import factorial
 from deap_xai.comparison.identity import differences, identity
 from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
+from deap_xai.images import image_name
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra compare")
 
@@ -398,6 +400,44 @@ def test_factorial_says_what_it_doesnt_know():
     assert list(factorial({"mutate": [idle], "objectives": [("probability", "size")]})) == [
         "idle + objectives=('probability', 'size')"
     ]
+
+
+def test_calls_under_other_fills_are_counted(compared, model):
+    objectives = ["probability", "size", "robustness"]
+    variants = {"plain": {}, "robust": {"objectives": objectives}}
+    base = {"algorithm": "eaNSGA2", "budget": 60}
+    found = compared(variants, seeds=2, base=base)
+    assert set(found.table["calls"]) == {60}
+    assert not any("ended before" in note for note in found.notes)
+    long = found.trajectories.set_index(["variant", "seed"]).sort_index()
+    robust = long.loc[("robust", 0), "calls"].to_numpy()
+    assert len(robust) < robust[-1] <= 60
+    assert (np.diff(robust) > 0).all()
+    found.plot_anytime()
+    found.plot_ecdf()
+
+
+def test_a_transform_and_a_fills_picture_are_part_of_what_a_name_means(
+    compared, image, base, tmp_path
+):
+    transforms = pytest.importorskip("torchvision").transforms
+
+    def normalising(mean):
+        steps = [transforms.ToTensor(), transforms.Normalize([mean] * 3, [1.0] * 3)]
+        return transforms.Compose(steps)
+
+    assert identity(normalising(0.1)) == identity(normalising(0.1)) != identity(normalising(0.2))
+    assert identity(object()) == "builtins.object"
+    PILImage.fromarray(image).save(tmp_path / "fill.png")
+    fill = {"fill": f"image:path={tmp_path / 'fill.png'}"}
+    compared(base=fill, seeds=1, out=tmp_path / "run")
+    PILImage.fromarray(255 - image).save(tmp_path / "fill.png")
+    with pytest.raises(SettingError, match=r"runs under other settings: .*picture was"):
+        compared(base=fill, seeds=1, out=tmp_path / "run")
+
+
+def test_an_image_whose_name_is_no_text(image):
+    assert image_name(os.fsdecode(b"caf\xe9.png")) == "caf\\xe9"
 
 
 def test_identity_changes_with_what_a_setting_does(tmp_path):

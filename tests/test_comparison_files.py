@@ -17,9 +17,14 @@ from matplotlib import pyplot as plt
 from PIL import Image as PILImage
 
 import deap_xai as dx
+from deap_xai.archive import Archive
 from deap_xai.comparison import Comparison, factorial
+from deap_xai.comparison.design import Run
+from deap_xai.errors import RunError, SettingError
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra compare")
+
+from deap_xai.comparison.records import Record, RunFolder
 
 LONG = "_a very long name of a variant, with $ and commas,and no end: eaElitist:cxpb=0.5,mutpb=0.3"
 
@@ -294,3 +299,45 @@ def within(seconds, true):
     while not (found := true()) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+def record_of(archive, calls):
+    return Record(Run("m", "i", "v", 0), archive, np.array(calls), 99, 1, 0.5)
+
+
+IDENTITIES = {
+    "version": "1", "budget": 9, "model settings": {}, "models": {"m": 1}, "images": {"i": 1},
+    "variants": {"v": 1},
+}  # fmt: skip
+
+
+def test_a_kept_run_comes_back_and_a_damaged_one_counts_as_none(tmp_path):
+    rng = np.random.default_rng(0)
+    archive = Archive(rng.random((20, 9)) < 0.5, rng.random(20).astype(np.float32))
+    folder = RunFolder(tmp_path, IDENTITIES)
+    record = record_of(archive, range(3, 43, 2))
+    folder.write(record)
+    again = folder.read(record.run)
+    assert (again.archive.masks == archive.masks).all()
+    assert (again.archive.probabilities == archive.probabilities).all()
+    assert again.calls.tolist() == record.calls.tolist()
+    assert (again.spent, again.target, again.seconds) == (99, 1, 0.5)
+    [file] = tmp_path.iterdir()
+    good, damaged = file.read_bytes(), 0
+    for place in range(0, len(good), 7):
+        file.write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
+        try:
+            damaged += folder.read(record.run) is None
+        except SettingError:  # what differs is told
+            damaged += 1
+    assert damaged > 40
+
+
+def test_a_run_that_can_not_be_kept_ends_the_comparison(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    record = record_of(Archive(np.ones((1, 2), bool), np.ones(1, np.float32)), [1])
+    with pytest.raises(RunError, match=r"can't keep a run in .*: No space left .* goes on"):
+        RunFolder(tmp_path, IDENTITIES).write(record)

@@ -224,3 +224,15 @@ def test_ecdf_counts_targets_reached(rising):
 def test_ecdf_where_nothing_was_to_gain():
     found = curves.ecdf(trajectories(np.ones((2, 1, 1, 5))))
     assert found["v0"].tolist() == [1] * 5
+
+
+def test_no_claim_where_the_tests_own_ranks_point_to_the_other_side():
+    gains = [0.0005] * 50 + [-0.005] * 49 + [0.6]  # many small ones, fewer but greater losses
+    numbers = np.zeros((100, 1, 2))
+    numbers[:, 0, 0] = np.array(gains) * np.linspace(0.9, 1, 100)
+    row = pairs(blocks(table(numbers), "front_quality"), "front_quality").iloc[0]
+    assert (row["first"], row["p"] < 0.05) == ("v0", True)
+    assert row["difference"] > 0
+    assert row["a12"] > 0.5
+    assert not row["shown"]
+    assert row["sentence"].startswith("No difference was shown")

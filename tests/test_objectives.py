@@ -143,15 +143,19 @@ def test_weights_and_names():
     assert [o.name for o in resolve_objectives("size")] == ["size"]
 
 
+def own(evaluator, masks):
+    return masks[:, 0]
+
+
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
         ([], "no objectives given"),
-        ([len], "'len' has no weight; give"),
+        ([own], "'own' has no weight; give"),
         (["probabilty"], "did you mean 'probability'"),
-        ([(len, 0.0)], "'len' has the weight 0.0; expected a number above 0"),
-        ([(len, float("nan"))], "has the weight nan"),
-        ([(len, "1")], "has the weight '1'"),
+        ([(own, 0.0)], "'own' has the weight 0.0; expected a number above 0"),
+        ([(own, float("nan"))], "has the weight nan"),
+        ([(own, "1")], "has the weight '1'"),
         ([("size", 1.0, 2)], r"\('size', 1.0, 2\) is no objective; expected a pair"),
     ],
 )

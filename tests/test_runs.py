@@ -26,6 +26,7 @@ import deap_xai as dx
 from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import BackendError, ImageError, RunError, SettingError
 from deap_xai.explanation import Explanation
+from deap_xai.files import part_of
 from deap_xai.runs import Tally
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
@@ -127,7 +128,7 @@ def test_a_list_and_a_table(pictures, tmp_path):
 def test_paths_one_by_one_may_be_outside(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(pictures)
     source, items = list_items(["a.png", pictures / "sub" / "a.png", "/else/x.png"], tmp_path)
-    assert source == "paths"
+    assert source == f"paths from {Path.cwd()}"
     assert [item.image for item in items] == ["/else/x.png", "a.png", "sub/a.png"]
     assert len({item.id for item in items}) == 3
 
@@ -323,6 +324,9 @@ def test_other_settings_are_refused_and_named(pictures, tmp_path):
 def test_settings_tell_contents_apart(tmp_path, segments):
     torch = pytest.importorskip("torch")
 
+    def first(evaluator, masks):
+        return masks[:, 0]
+
     def facts(model, **given):
         return run_settings(dx.Explainer(model, **given), "paths", model, given)
 
@@ -332,7 +336,7 @@ def test_settings_tell_contents_apart(tmp_path, segments):
     model = CellModel()
     assert facts(model, segments=segments) != facts(model, segments=segments.T.copy())
     assert facts(model, class_names=["a", "b"]) != facts(model, class_names=["b", "a"])
-    by_weight = [facts(model, objectives=["probability", (len, w)]) for w in (-1.0, 1.0)]
+    by_weight = [facts(model, objectives=["probability", (first, w)]) for w in (-1.0, 1.0)]
     assert by_weight[0] != by_weight[1]
     transforms = pytest.importorskip("torchvision").transforms
     to_tensor = transforms.ToTensor()
@@ -583,7 +587,7 @@ def test_a_full_disk(pictures, tmp_path, what):
     file = run / "results.parquet" if what == "table" else RunFolder(run).file(item.id)
 
     def fill(tally):
-        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        part = part_of(file)
         if not part.is_symlink():
             part.symlink_to("/dev/full")
 

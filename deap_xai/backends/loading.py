@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,9 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
         if key not in known:
             others = ", ".join(list(known)[len(args) :]) or "none"
             raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
-    if options.get("batch_size", 1) < 1:
-        raise SettingError(f"batch_size must be at least 1; got {options['batch_size']}")
+    size = options.get("batch_size", 1)
+    if not isinstance(size, Integral) or size < 1:
+        raise SettingError(f"batch_size must be a whole number of at least 1; got {size!r}")
     return make(*args, **options)
 
 

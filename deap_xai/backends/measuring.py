@@ -55,7 +55,12 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
     if isinstance(known, int) and known >= 1:
         backend.batch_size = known
         return
-    backend.batch_size = _best(backend, masked_view)
+    usual = backend.batch_size
+    try:
+        backend.batch_size = _best(backend, masked_view)
+    except BaseException:  # Ctrl-C too: what was just being tried is no answer
+        backend.batch_size, backend.measure_batch_size = usual, True
+        raise
     remember(key, {"batch_size": backend.batch_size})
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image as PILImage
 
 from deap_xai.backends.base import Backend
 from deap_xai.backends.transform import Preparation, split_transform
-from deap_xai.digests import module_digest
+from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
@@ -188,8 +190,9 @@ class TorchBackend(Backend):
         return _Logits(copy.deepcopy(self._module).float() if double else self._module)
 
     def digest(self) -> str:
-        """A hash of the module: its structure and every weight."""
-        return module_digest(self._module)
+        """A hash of the module, its structure and every weight, and of what prepares its input."""
+        around = plain_repr((self._transform, self._size, self.class_names))
+        return hashlib.sha256(module_digest(self._module).encode() + around).hexdigest()
 
     def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
         """Segments, view and fill as tensors."""
@@ -205,7 +208,7 @@ class TorchBackend(Backend):
 
     def _sent(self, masks: Masks) -> torch.Tensor:
         """Masks on the device. From pinned memory, since the host would wait for any other."""
-        tensor = torch.tensor(masks)
+        tensor = torch.tensor(np.ascontiguousarray(masks))
         if self.device.type != "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
@@ -222,6 +225,7 @@ class TorchBackend(Backend):
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None
         # A copy: arrays may be read-only, which torch.from_numpy warns of.
+        pixels = np.ascontiguousarray(pixels)  # nor upside down
         tensor = torch.tensor(pixels, dtype=torch.float32, device=self.device)
         mean = torch.tensor(self._parts.mean, device=self.device)
         std = torch.tensor(self._parts.std, device=self.device)
@@ -245,10 +249,20 @@ class TorchBackend(Backend):
             )
         output = output.float()
         if self._softmax is None:
-            exact = self._dtype in (torch.float32, torch.float64)
-            self._softmax = not _are_probabilities(output, 1e-3 if exact else 1e-2)
+            self._softmax = not (self._adds_up(output) and self._adds_up(self._on_noise(inputs)))
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
+
+    def _on_noise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the module says of noise: numbers that sum to 1 by chance, on one picture, don't."""
+        noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
+        output = self._module(noise.to(self.device, self._dtype))
+        found: torch.Tensor = getattr(output, "logits", output)
+        return found
+
+    def _adds_up(self, output: torch.Tensor) -> bool:
+        exact = self._dtype in (torch.float32, torch.float64)
+        return _are_probabilities(output.float(), 1e-3 if exact else 1e-2)
 
 
 class _Logits(torch.nn.Module):

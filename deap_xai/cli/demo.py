@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from deap_xai.cli.group import main
-from deap_xai.cli.progress import interrupted
 from deap_xai.defaults import ALGORITHM
 
 __all__ = ["demo"]
@@ -43,7 +42,7 @@ def demo(algorithm: str, pictures: int, budget: int, seed: int, out: Path) -> No
     shown = []
     for name, number in tqdm(pairs, "creatures", leave=False, disable=None):
         shown.append(show(name, number, **settings))
-        if interrupted(shown[-1].explanation):
+        if shown[-1].explanation.interrupted:
             raise click.Abort
     click.echo(table(shown))
     try:

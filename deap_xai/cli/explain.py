@@ -14,7 +14,7 @@ import click
 
 from deap_xai.cli.group import INTERRUPTED, main
 from deap_xai.cli.options import make_explainer, make_folder, model_options
-from deap_xai.cli.progress import interrupted, progress
+from deap_xai.cli.progress import progress
 from deap_xai.errors import DeapXaiError
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def explain(
         try:
             with progress(Path(image).name, explainer.picked, quiet) as bar:
                 explanation, agreed = _explained(explainer, image, target, seeds, bar)
+            # First, since no full disk can take it away.
+            if as_json:
+                click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))
+            else:
+                click.echo(_sentence(image, explanation, agreed))
             if out is not None:
                 _write(explanation, out / stem)
             if pages:
@@ -81,13 +86,7 @@ def explain(
             failures += 1
             click.echo(f"Error: {click.format_filename(image)}: {told}", err=True)
             continue
-        if as_json:
-            click.echo(json.dumps({"image": image, **_facts(explanation, agreed)}))
-        else:
-            click.echo(_sentence(image, explanation, agreed))
-        if interrupted(explanation) and (left := len(images) - number - 1):
-            click.echo(f"Stopped: {left} of {len(images)} images weren't begun", err=True)
-            sys.exit(INTERRUPTED)
+        _stop_if(explanation, agreed, seeds, len(images), len(images) - number - 1)
     if failures:
         sys.exit(1)
 
@@ -102,6 +101,20 @@ def _explained(
 
     agreed = consensus(explainer, image, target, seeds, bar)
     return agreed.explanations[0], agreed
+
+
+def _stop_if(
+    explanation: Explanation, agreed: Consensus | None, seeds: int | None, images: int, left: int
+) -> None:
+    """Leave, where Ctrl-C came amid an image: whoever pressed it wants no more of them."""
+    done = len(agreed.explanations) if agreed else 0
+    few = done < (seeds or 0)
+    if few:
+        click.echo(f"Stopped: {done} of {seeds} seeds are in this", err=True)
+    if left and (few or explanation.interrupted):
+        click.echo(f"Stopped: {left} of {images} images weren't begun", err=True)
+    if few or (left and explanation.interrupted):
+        sys.exit(INTERRUPTED)
 
 
 def _pages(report: Path, names: Sequence[str]) -> list[Path]:
@@ -121,7 +134,8 @@ def _pages(report: Path, names: Sequence[str]) -> list[Path]:
 def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]:
     if agreed is None:
         return explanation.to_dict()
-    shared = {"seeds": len(agreed.explanations), "jaccard": agreed.jaccard}
+    jaccard = None if isnan(agreed.jaccard) else agreed.jaccard
+    shared = {"seeds": len(agreed.explanations), "jaccard": jaccard}
     return {**explanation.to_dict(), "consensus": {**shared, "kept": agreed.kept.tolist()}}
 
 
@@ -135,7 +149,7 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
         f"  nothing       {_told(e.probability_empty)}",
         f"  {e.model_calls} model calls in {e.seconds:.1f} s",
     ]
-    if agreed is not None:
+    if agreed is not None and len(agreed.explanations) > 1:
         n = len(agreed.explanations)
         lines.append(f"  {n} seeds overlap by {agreed.jaccard:.2f} (1: the same superpixels)")
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])

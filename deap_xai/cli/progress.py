@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deap_xai.archive import FrontPoint
-    from deap_xai.explanation import Explanation
     from deap_xai.fitness import Evaluator
     from deap_xai.runs import Tally
 
-__all__ = ["batch_progress", "interrupted", "progress"]
-
-
-def interrupted(explanation: Explanation) -> bool:
-    """Whether Ctrl-C came while it was made: whoever pressed it wants no more of them."""
-    return any("interrupted" in text for text in explanation.warnings)
+__all__ = ["batch_progress", "progress"]
 
 
 def progress(

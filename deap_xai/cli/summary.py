@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from deap_xai.cli.group import main
 from deap_xai.cli.options import make_folder
-from deap_xai.errors import SettingError
 
 __all__ = ["summary"]
 
@@ -37,7 +35,7 @@ def summary(run: Path, out: Path | None, as_json: bool) -> None:
         return
     make_folder(out)
     figures = {"maps.png": found.plot_maps()}
-    with suppress(SettingError):  # no group to draw
+    if found.groups:
         figures["groups.png"] = found.plot_groups()
     try:
         for name, figure in figures.items():

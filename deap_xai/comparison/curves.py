@@ -39,7 +39,8 @@ Trajectories = Mapping[str, Mapping[tuple[str, str], NDArray[np.float64]]]
 def trajectories_of(long: pd.DataFrame, measure: str) -> Trajectories:
     """Trajectories as arrays; runs that ended early keep their last value."""
     wide = long.pivot(index=["variant", *PROBLEM, "seed"], columns="calls", values=measure)
-    wide = wide.ffill(axis=1)
+    # Calls under other fills than the own are spent as well, with nothing gained meanwhile.
+    wide = wide.reindex(columns=range(1, int(long["calls"].max()) + 1)).ffill(axis=1)
     return {
         variant: {
             problem: rows.to_numpy(float)

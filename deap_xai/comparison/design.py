@@ -8,6 +8,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from deap_xai import __version__
@@ -18,6 +19,7 @@ from deap_xai.defaults import BUDGET
 from deap_xai.errors import DeapXaiError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.images import image_name, load_image
+from deap_xai.registry import parse_spec
 from deap_xai.toolbox import DEFAULT_OPERATORS
 from deap_xai.typing import Image
 
@@ -80,8 +82,15 @@ class Design:
                 name: [identity(model), contents[name]] for name, model in self.models.items()
             },
             "images": {name: identity(image) for name, image in self.images.items()},
-            "variants": {name: identity(self.search_settings(name)) for name in self.variants},
+            "variants": {name: identity(self._with_files(name)) for name in self.variants},
         }
+
+    def _with_files(self, variant: str) -> dict[str, Any]:
+        """The variant's settings, with the picture that a fill names beside its name."""
+        settings = self.search_settings(variant)
+        fill = settings.get("fill")
+        path = parse_spec(fill)[1].get("path") if isinstance(fill, str) else None
+        return settings if path is None else {**settings, "picture": Path(str(path))}
 
     def _checked(self) -> dict[str, str]:
         """Each model's digest: what is behind its name."""

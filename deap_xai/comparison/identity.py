@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_xai.digests import module_digest
+from deap_xai.digests import module_digest, plain_repr
 
 __all__ = ["differences", "identity"]
 
@@ -23,8 +23,8 @@ def identity(value: Any) -> Any:
     content, torch modules for one of their weights. A function stands for its qualified name and a
     hash of its source, with what it closes over, its parameters' defaults and what is bound to it;
     what it looks up elsewhere when it runs (globals, other functions, data) isn't seen. Any other
-    object stands for its class and those of its attributes that are numbers, strings, arrays or
-    torch modules.
+    object stands for its class, what its ``repr`` tells, and those of its attributes that are
+    numbers, strings, arrays or torch modules.
 
     Examples
     --------
@@ -119,6 +119,9 @@ def _of_object(value: Any) -> Any:
         for key, inner in sorted(getattr(value, "__dict__", {}).items())
         if isinstance(inner, (str, bool, int, float, np.ndarray)) or hasattr(inner, "state_dict")
     }
+    told = plain_repr(value).decode(errors="replace")
+    if not told.endswith(" object>"):  # as a torchvision transform's, with all that it does
+        simple["repr"] = told if len(told) <= 200 else _hash(told.encode())
     return {"class": name, **simple} if simple else name
 
 

@@ -10,28 +10,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_xai.archive import Archive
 from deap_xai.comparison.design import Run
 from deap_xai.comparison.identity import differences
-from deap_xai.errors import SettingError
+from deap_xai.errors import RunError, SettingError
 from deap_xai.files import write_whole
 
 __all__ = ["Record", "RunFolder"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; a file of another version is refused."""
+
+COLUMNS = ("masks", "probabilities", "calls")
+FACTS = ("spent", "target", "seconds")
+"""A file's arrays, and what stands beside them."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one search left: its archive, the class that was explained, and the seconds."""
+    """What one search left.
+
+    Attributes
+    ----------
+    run
+        Which it was.
+    archive
+        What it asked under its own fill.
+    calls
+        Model calls spent, under any fill, when each of these was known, (N,), int64.
+    spent
+        Model calls in all.
+    target
+        Index of the class that was explained.
+    seconds
+        Wall time.
+    """
 
     run: Run
     archive: Archive
+    calls: NDArray[np.int64]
+    spent: int
     target: int
     seconds: float
 
@@ -63,22 +85,28 @@ class RunFolder:
         """
         try:
             with self._path(run).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = dict(file)
-            facts = json.loads(str(arrays["json"]))
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+                facts = json.loads(str(file["json"]))
+                bits, probabilities, calls = (file[name] for name in COLUMNS)
+        except Exception:  # a damaged file may break whatever reads it, in any way
             return None
         self._check(facts, run)
-        bits = np.unpackbits(arrays["masks"], axis=1, count=facts["n_segments"])
-        archive = Archive(bits.astype(bool), arrays["probabilities"])
-        return Record(run, archive, facts["target"], facts["seconds"])
+        masks = np.unpackbits(bits, axis=1, count=facts["n_segments"]).astype(bool)
+        return Record(run, Archive(masks, probabilities), calls, *(facts[key] for key in FACTS))
 
     def write(self, record: Record) -> None:
-        """Keep a finished run."""
+        """Keep a finished run.
+
+        Raises
+        ------
+        RunError
+            If it can't be written.
+        """
         facts = {
             "format": FORMAT,
             "run": record.run._asdict(),
             "identity": self._identity(record.run),
             "n_segments": record.archive.masks.shape[1],
+            "spent": record.spent,
             "target": record.target,
             "seconds": record.seconds,
         }
@@ -88,8 +116,15 @@ class RunFolder:
             json=json.dumps(facts),
             masks=np.packbits(record.archive.masks, axis=1),
             probabilities=record.archive.probabilities,
+            calls=record.calls,
         )
-        write_whole(self._path(record.run), buffer.getvalue())
+        try:
+            write_whole(self._path(record.run), buffer.getvalue())
+        except OSError as error:
+            raise RunError(
+                f"can't keep a run in {self.folder}: {error.strerror or error}; those kept before "
+                "are whole. Make room or name another folder; the same command goes on from there"
+            ) from error
 
     def _check(self, facts: Mapping[str, Any], run: Run) -> None:
         old, new = {"format": facts["format"]}, {"format": FORMAT}

@@ -235,7 +235,7 @@ def _row(record: Record) -> dict[str, Any]:
         **record.run._asdict(),
         "target": record.target,
         "n_segments": n_segments,
-        "calls": len(archive),
+        "calls": record.spent,
         "full": full,
         "empty": empty,
         "probability": best.probability,
@@ -250,7 +250,7 @@ def _row(record: Record) -> dict[str, Any]:
 def _trajectory(record: Record) -> pd.DataFrame:
     archive = record.archive
     kept = np.where(archive.masks.any(axis=1), archive.probabilities, 0).astype(float)
-    columns: dict[str, Any] = {**record.run._asdict(), "calls": np.arange(1, len(archive) + 1)}
+    columns: dict[str, Any] = {**record.run._asdict(), "calls": record.calls}
     columns["probability"] = np.maximum.accumulate(kept)
     columns["front_quality"] = running_front_quality(archive)
     return pd.DataFrame(columns)

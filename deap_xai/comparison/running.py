@@ -181,10 +181,10 @@ def _outcome(task: _Task) -> tuple[Run, Record | str]:
         end_with(task.parent)
     try:
         record = _search(task)
-        if task.folder is not None:
-            task.folder.write(record)
     except Exception as error:  # a user's operator may do anything, and others' runs go on
         return task.run, f"{type(error).__name__}: {error}"
+    if task.folder is not None:
+        task.folder.write(record)
     return task.run, record
 
 
@@ -196,7 +196,8 @@ def _search(task: _Task) -> Record:
         evaluator = explainer.evaluator(task.image)
         explainer.search(evaluator)
         seconds = time.perf_counter() - start
-    return Record(task.run, evaluator.archive, evaluator.target, seconds)
+    known = evaluator.archive, evaluator.spent, evaluator.calls, evaluator.target
+    return Record(task.run, *known, seconds)
 
 
 def _backend(model: Any, settings: dict[str, Any]) -> Backend:

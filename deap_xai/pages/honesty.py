@@ -91,6 +91,8 @@ def _agreement(consensus: Consensus | None) -> str:
             "deap_xai.certificates.consensus in Python, whose answer explanation.report takes."
         )
     runs = len(consensus.explanations)
+    if runs < 2:
+        return "Not known: the search was interrupted before a second seed had ended."
     always, ever = int((consensus.kept == 1).sum()), int((consensus.kept > 0).sum())
     return (
         f"The masks of {runs} seeds overlap by {consensus.jaccard:.2f} on average (1: all the "

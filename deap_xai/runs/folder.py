@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,9 @@ __all__ = ["Failure", "RunFolder"]
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+ABANDONED = 600
+"""Seconds after which a half-written file is a dead process's."""
 
 
 class Failure(NamedTuple):
@@ -85,7 +89,8 @@ class RunFolder:
             self.running.mkdir(exist_ok=True)
             # What a killed process left: half-written files, and images that it was at.
             begun = list(self.running.iterdir())
-            for left in (*self.explanations.glob(".*.part"), *begun):
+            halves = [one for one in self.explanations.glob(".*.part") if _is_old(one)]
+            for left in (*halves, *begun):
                 left.unlink(missing_ok=True)
             return {marker.name for marker in begun}
 
@@ -166,7 +171,7 @@ class RunFolder:
         )
 
     def _finished(self) -> Iterator[Path]:
-        return (file for file in self.explanations.iterdir() if not file.name.startswith("."))
+        return self.explanations.glob("*.npz")
 
     def _facts(self) -> dict[str, Any]:
         try:
@@ -214,6 +219,13 @@ class RunFolder:
                 yield {**row_of(Explanation.load(self.file(item_id))), "id": item_id}
 
 
+def _is_old(file: Path) -> bool:
+    """Whether nobody can be writing it any more, as where a run was started twice."""
+    with suppress(FileNotFoundError):
+        return time.time() - file.stat().st_mtime > ABANDONED
+    return False
+
+
 def _joined(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:
     new = pa.array([row["id"] for row in rows], pa.string())
     old = table.filter(pc.invert(pc.is_in(table["id"], new)))
@@ -226,5 +238,6 @@ def _lines(failures: Iterable[Failure], header: bool) -> str:
     writer = csv.writer(text, lineterminator="\n")
     if header:
         writer.writerow(Failure._fields)
-    writer.writerows(failures)
+    # All quoted: before Python 3.13 a carriage return in a name is not, and ends the row.
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(failures)
     return text.getvalue()

@@ -77,12 +77,13 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     --------
     >>> source, items = list_items(["a/frog.jpg", "b/frog.jpg"], Path("run"))
     >>> source, len({item.id for item in items}), items[0].id[:5], items[0].bytes
-    ('paths', 2, 'frog-', -1)
+    ('paths from ...', 2, 'frog-', -1)
     """
     given = "the paths given"
     rows: Iterable[Mapping[str, str]]
     if not isinstance(images, (str, os.PathLike)):
-        source, root, rows = "paths", Path.cwd(), _plain(os.fspath(image) for image in images)
+        root = Path.cwd()
+        source, rows = f"paths from {root}", _plain(os.fspath(image) for image in images)
     elif not Path(given := os.fspath(images)).exists():
         raise ImageError(
             f"there is nothing at {given!r} (looked from {Path.cwd()}); expected a "

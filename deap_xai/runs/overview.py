@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -184,7 +185,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
     maps = np.asarray(table["map"].combine_chunks().flatten()).reshape(-1, GRID, GRID)
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
     names = np.array(table["target_name"].to_pylist())
-    kept = _numbers(table, "size") / _numbers(table, "n_segments")
+    figures = _figures(table)
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
     everything = np.ones(len(names), bool)
     return Summary(
@@ -192,10 +193,10 @@ def summary(run: str | os.PathLike[str]) -> Summary:
         settings=settings,
         failed=len(folder.failures()),
         classes=[
-            _class_summary("all", table, maps, kept, everything),
-            *(_class_summary(name, table, maps, kept, names == name) for name in order),
+            _class_summary("all", figures, maps, everything),
+            *(_class_summary(name, figures, maps, names == name) for name in order),
         ],
-        places=standing_out(maps, kept, names),
+        places=standing_out(maps, figures["kept"], names),
         odd=_odd(table, maps),
         groups=groups(maps, colours, names),
         ids=table["id"].to_pylist(),
@@ -203,36 +204,56 @@ def summary(run: str | os.PathLike[str]) -> Summary:
     )
 
 
-def _class_summary(
-    name: str, table: pa.Table, maps: NDArray[Any], kept: NDArray[Any], mine: NDArray[np.bool_]
-) -> ClassSummary:
+def _figures(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """What classes are summed up by, a number a picture."""
     enough = _numbers(table, "enough") / _numbers(table, "n_segments")
     empty = _empty_passes(table)
-    gained = _numbers(table, "probability") - _numbers(table, "probability_full")
-    right = _right(table)[mine]
+    return {
+        "right": _right(table),
+        "few": (enough <= FEW) & ~empty,
+        "gained": _numbers(table, "probability") - _numbers(table, "probability_full"),
+        "kept": _numbers(table, "size") / _numbers(table, "n_segments"),
+        "empty": empty,
+    }
+
+
+def _class_summary(
+    name: str, figures: Mapping[str, NDArray[Any]], maps: NDArray[Any], mine: NDArray[np.bool_]
+) -> ClassSummary:
+    means = {key: float(figures[key][mine].mean()) for key in ("few", "gained", "kept", "empty")}
+    right = figures["right"][mine]
     return ClassSummary(
         name=name,
         pictures=int(mine.sum()),
         right=None if np.isnan(right).all() else float(np.nanmean(right)),
-        few=float(((enough <= FEW) & ~empty)[mine].mean()),
-        gained=float(gained[mine].mean()),
-        kept=float(kept[mine].mean()),
-        empty=float(empty[mine].mean()),
         map=maps[mine].mean(axis=0, dtype=np.float64),
+        **means,
     )
 
 
 def _right(table: pa.Table) -> NDArray[np.float64]:
     """1 where the predicted class is the label, NaN where either isn't known."""
     columns = (table[name].to_pylist() for name in ("label", "asked", "target", "target_name"))
+    names = set(table["target_name"].to_pylist())
     return np.array(
         [
             np.nan
             if label is None or asked is not None
-            else float(label == str(target) or folded_name(label) == folded_name(name))
+            else float(_is_label(label, target, name, names))
             for label, asked, target, name in zip(*columns, strict=True)
         ]
     )
+
+
+def _is_label(label: str, target: int, name: str, names: Collection[str]) -> bool:
+    """Whether a label means a class; an exact name comes before one that is written otherwise, and
+    that before an index, as where a target is named.
+    """
+    if label in names:
+        return label == name
+    if label.isdigit():  # where classes are called by numbers, it is another one's name
+        return label == str(target) and not name.isdigit()
+    return folded_name(label) == folded_name(name)
 
 
 def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:

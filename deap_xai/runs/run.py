@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from deap_xai.backends.measuring import probe_masks
 from deap_xai.errors import SettingError
@@ -225,10 +227,13 @@ def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
     labels = {item.id: item.label for item in items}
     pairs = zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True)
     given = pa.array([labels.get(key, before) for key, before in pairs], pa.string())
-    folder.write(table.set_column(table.column_names.index("label"), "label", given))
+    table = table.set_column(table.column_names.index("label"), "label", given)
     columns = [table[name].to_pylist() for name in ("id", "bytes", "sha256")]
     done = {key: facts for key, *facts in zip(*columns, strict=True)}
     todo = [one for one in items if one.id not in done or _changed(folder, one, *done[one.id])]
+    # The rows go before the files: whenever this is killed, no row stands for another file.
+    again = pa.array([one.id for one in todo], pa.string())
+    folder.write(table.filter(pc.invert(pc.is_in(table["id"], again))))
     with folder.writing():
         for item in todo:  # an image that has changed since
             folder.file(item.id).unlink(missing_ok=True)
@@ -236,18 +241,23 @@ def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
 
 
 def _changed(folder: RunFolder, item: Item, size: int, digest: str) -> bool:
-    """Whether an image is another one than was explained; read only where its file is newer.
+    """Whether an image is another one than was explained, or its explanation is damaged.
 
-    One that can't be read now, on a disk that isn't there perhaps, is not.
+    It is read only where it, or a folder on the way to it, has changed since. One that can't be
+    read now, on a disk that isn't there perhaps, hasn't changed.
     """
     if item.bytes != size:
         return item.bytes >= 0
+    if not zipfile.is_zipfile(folder.file(item.id)):
+        return True
+    path, steps = Path(item.path), len(Path(item.image).parts)
     try:
-        image, made = Path(item.path).stat(), folder.file(item.id).stat()
-        # One that was moved here keeps its time of modification, but not its change time.
-        if max(image.st_mtime_ns, image.st_ctime_ns) < made.st_mtime_ns:
+        made = folder.file(item.id).stat().st_mtime_ns
+        # What was moved here keeps its time of modification, but not its change time.
+        places = (path, *path.parents[:steps])
+        if all(max(one.st_mtime_ns, one.st_ctime_ns) < made for one in map(os.stat, places)):
             return False
-        return hashlib.sha256(Path(item.path).read_bytes()).hexdigest() != digest
+        return hashlib.sha256(path.read_bytes()).hexdigest() != digest
     except OSError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 from deap_xai.runs.places import coarse
@@ -18,6 +19,9 @@ CLASSES = 20
 
 GROUPS, LEAST = 8, 3
 """Groups in the text and the figure, and pictures in each of them, at most and at least."""
+
+TINIEST = 1e-300
+"""A probability below this is told as if it were this."""
 
 NAMES = 3
 """Pictures named at a time; the JSON has all."""
@@ -85,9 +89,22 @@ def _places(summary: Summary) -> Iterator[str]:
         who = "all classes" if place.target_name is None else place.target_name
         yield (
             f"  {place.where}, {who} ({place.pictures} pictures): {place.coverage:.0%} of it is "
-            f"kept,\n    {place.expected:.0%} expected by chance, p < {place.p:.0e}; "
+            f"kept,\n    {place.expected:.0%} expected by chance, p < {_above(place.p)}; "
             f"it holds {place.share:.0%} of all that is kept"
         )
+
+
+def _above(p: float) -> str:
+    """The least number of one digit and a power of ten that is above a probability.
+
+    Examples
+    --------
+    >>> _above(1.44e-5), _above(9.2e-7), _above(0.0)
+    ('2e-05', '1e-06', '1e-300')
+    """
+    exponent = floor(log10(max(p, TINIEST)))
+    digit = floor(max(p, TINIEST) / 10.0**exponent) + (p > TINIEST)
+    return f"{digit * 10.0**exponent:.0e}"
 
 
 def _odd(summary: Summary) -> Iterator[str]:

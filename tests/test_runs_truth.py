@@ -1,0 +1,160 @@
+"""A run's table says what its files hold, whatever ended or disturbed it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import CellModel
+from PIL import Image as PILImage
+
+import deap_xai as dx
+from deap_xai.errors import RunError
+from deap_xai.files import part_of, write_whole
+from deap_xai.runs import run as running
+from deap_xai.runs.folder import Failure, RunFolder
+from deap_xai.runs.items import list_items
+from deap_xai.runs.overview import _is_label
+
+SMALL = {"segments": "grid:n_segments=16", "fill": "black", "budget": 30, "workers": 1}
+
+
+@pytest.fixture
+def frames(tmp_path, image):
+    """A folder of two pictures whose files have the same size, whatever they show."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, name in enumerate(("a.bmp", "b.bmp")):
+        PILImage.fromarray(np.roll(image, number, axis=0)).save(folder / name)
+    return folder
+
+
+def explain(frames, out):
+    return dx.batch(frames, CellModel(), out, **SMALL)
+
+
+def rows(out):
+    return {row["image"]: row for row in pq.read_table(out / "results.parquet").to_pylist()}
+
+
+def test_a_changed_pictures_row_goes_before_its_file(frames, tmp_path, image, monkeypatch):
+    out = tmp_path / "run"
+    explain(frames, out)
+    PILImage.fromarray(255 - image).save(frames / "a.bmp")
+    items = list_items(frames, out)[1]
+
+    def killed(self, missing_ok=False):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        running._todo(RunFolder(out), items)
+    monkeypatch.undo()
+    assert list(rows(out)) == ["b.bmp"]
+    assert explain(frames, out).earlier == 1
+    digest = hashlib.sha256((frames / "a.bmp").read_bytes()).hexdigest()
+    assert rows(out)["a.bmp"]["sha256"] == digest
+
+
+def test_a_folder_that_takes_anothers_name_is_looked_into(frames, tmp_path, image):
+    other, out = tmp_path / "other", tmp_path / "run"
+    other.mkdir()
+    for name in ("a.bmp", "b.bmp"):
+        PILImage.fromarray(255 - image).save(other / name)
+    explain(frames, out)
+    before = rows(out)
+    frames.rename(tmp_path / "old")
+    time.sleep(0.02)
+    other.rename(frames)
+    assert explain(frames, out).earlier == 0
+    assert all(rows(out)[name]["sha256"] != before[name]["sha256"] for name in before)
+    assert explain(frames, out).earlier == 2
+
+
+def test_paths_mean_something_else_from_another_folder(frames, tmp_path, monkeypatch):
+    monkeypatch.chdir(frames)
+    explain(["a.bmp"], tmp_path / "run")
+    (tmp_path / "old").mkdir()
+    monkeypatch.chdir(tmp_path / "old")
+    with pytest.raises(RunError, match=r"images: there 'paths from .*frames', now 'paths from"):
+        explain(["a.bmp"], tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file"])
+def test_a_damaged_explanation_is_made_again(frames, tmp_path, content):
+    out = tmp_path / "run"
+    explain(frames, out)
+    file = next((out / "explanations").glob("a-*.npz"))
+    good = file.read_bytes()
+    file.write_bytes(content)
+    assert explain(frames, out).earlier == 1
+    assert len(file.read_bytes()) > len(good) / 2
+
+
+def test_only_explanations_count_as_explanations(frames, tmp_path):
+    out = tmp_path / "run"
+    explain(frames, out)
+    file = next((out / "explanations").glob("a-*.npz"))
+    file.with_suffix(".html").write_text("its page")
+    file.unlink()
+    assert RunFolder(out).table()["image"].to_pylist() == ["b.bmp"]
+    assert explain(frames, out).earlier == 1
+
+
+def test_what_another_process_may_be_writing_is_left_alone(frames, tmp_path):
+    out = tmp_path / "run"
+    explain(frames, out)
+    fresh, old = (out / "explanations" / f".{name}.1.part" for name in "ab")
+    for part in (fresh, old):
+        part.write_text("half")
+    os.utime(old, (0, 0))
+    explain(frames, out)
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_a_name_with_a_carriage_return_fails_in_one_row(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.open({}, "")
+    failure = Failure("x-1", "odd\rname\n.png", "ImageError", "why, 'this'")
+    for _ in range(2):
+        folder.fail(failure)
+        assert folder.failures() == {"x-1": failure}
+        folder.tidy_failures()
+
+
+def test_a_summary_of_a_folder_without_explanations(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.open({}, "")
+    folder.explanations.rmdir()
+    with pytest.raises(dx.errors.SettingError, match="has no explanation yet"):
+        dx.summary(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("label", "target", "name", "names", "right"),
+    [
+        ("frog", 3, "frog", {"frog"}, True),
+        ("Tree_Frog", 3, "tree frog", {"tree frog"}, True),
+        ("3", 3, "frog", {"frog", "toad"}, True),
+        ("4", 3, "frog", {"frog"}, False),
+        ("3", 3, "10", {"10"}, False),  # classes called by numbers: index 3 is class "10"
+        ("10", 3, "10", {"10", "3"}, True),
+        ("cardigan", 1, "Cardigan", {"Cardigan", "cardigan"}, False),  # the garment, the dog
+        ("cardigan", 2, "cardigan", {"Cardigan", "cardigan"}, True),
+    ],
+)
+def test_what_label_is_what_class(label, target, name, names, right):
+    assert _is_label(label, target, name, names) is right
+
+
+def test_a_name_as_long_as_the_disk_allows(tmp_path):
+    longest = Path(tmp_path / ("x" * 251 + ".npz"))
+    assert write_whole(longest, b"1").read_bytes() == b"1"
+    assert [path.name for path in tmp_path.iterdir()] == [longest.name]
+    assert len(part_of(longest).name) < 60

@@ -127,15 +127,18 @@ def _fewer(own: Evaluator, full: float) -> str:
     points = front(own.archive)
     for point in points:
         if point.probability >= PASSES * full and point.size < MOST * own.n_segments:
-            rounded = (
-                floor(point.probability * 10**digits) / 10**digits for digits in range(3, 18)
-            )
-            asked = next(p for p in rounded if smallest(points, full, p=p) is point)
+            p = point.probability
+            rounded = (floor(p * 10**digits) / 10**digits for digits in (3, 4, 6, 9))
+            asked = next(q for q in (*rounded, p) if smallest(points, full, p=q) is point)
             return (
-                f"a mask of {point.size} gives {point.probability:.3g}, the full view {full:.3g}: "
-                f"the pick smallest:p={asked!r} shows it"
+                f"a mask of {point.size} gives {_told(p)}, the full view {_told(full)}: the pick "
+                f"smallest:p={asked!r} shows it"
             )
     return "no small part was found that is enough: a larger budget may find one"
+
+
+def _told(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.01 else f"{p:.2g}"
 
 
 def without_each(mask: Mask) -> Masks:

@@ -73,6 +73,25 @@ def test_what_is_kept_is_the_input_itself(inputs):
     assert not kept.all()
 
 
+@pytest.mark.parametrize("mean", [None, [0.4, 0.5, 0.6]])
+def test_superpixels_are_cut_from_the_picture_that_was_normalised(inputs, mean):
+    def cut(view):
+        seen.append(view.copy())
+        return np.arange(view[..., 0].size).reshape(view.shape[:2]) // (view[..., 0].size // 4)
+
+    seen, std = [], None if mean is None else [0.2, 0.25, 0.3]
+    values = inputs[0].numpy().astype(float)
+    if mean is None:
+        picture = (values - values.min()) / (values.max() - values.min())
+    else:
+        picture = values * np.reshape(std, (3, 1, 1)) + np.reshape(mean, (3, 1, 1))
+    method = SuperpixelAttribution(KeyCell(), mean=mean, std=std, segments=cut, budget=20)
+    method.attribute(inputs[:1], target=1)
+    wanted = np.clip(255 * picture, 0, 255).transpose(1, 2, 0)
+    assert abs(seen[0] - wanted).max() <= 0.51
+    assert seen[0].std() > 20
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.01, 300.0])
 def test_without_a_scale_the_inputs_own_range_is_taken(inputs, scale):
     module = KeyCell()
@@ -119,6 +138,8 @@ def test_what_makes_no_sense(inputs):
         SuperpixelAttribution(KeyCell(), mean=[0, 0, 0])
     with pytest.raises(SettingError, match="mean and std must be three numbers each"):
         SuperpixelAttribution(KeyCell(), mean=[0, 0], std=[1, 1])
+    with pytest.raises(SettingError, match="engine is 'onnx'; expected 'torch'"):
+        SuperpixelAttribution(KeyCell(), engine="onnx")
     with pytest.raises(SettingError, match="inputs are a ndarray; expected a tensor of floats"):
         method.attribute(inputs.numpy())
     with pytest.raises(SettingError, match=r"inputs are torch.float32 \(3, 24, 24\)"):

@@ -195,6 +195,8 @@ def test_transforms_that_draw_at_random_are_not_split(name):
         [transforms.Lambda(np.asarray), transforms.ToTensor()],
         [transforms.Lambda(lambda image: image.no_such_method()), transforms.ToTensor()],
         [transforms.PILToTensor()],
+        [transforms.Lambda(lambda image: transforms.functional.to_tensor(image).flip(0))],
+        [transforms.Lambda(lambda image: transforms.functional.to_tensor(image).flip(2))],
     ],
 )
 def test_what_gives_no_unit_tensor_is_not_split(steps):
@@ -218,6 +220,31 @@ def test_softmax_only_where_it_is_due(as_probabilities):
     found = backend.predict(picture()[None].repeat(3, axis=0))
     assert found == pytest.approx(by_hand(body, None, [picture()] * 3), abs=1e-5)
     assert found.sum(axis=1) == pytest.approx([1] * 3)
+
+
+class Sigmoids(nn.Module):
+    """Three independent numbers in 0..1, which sum to 1 on a white picture alone."""
+
+    def forward(self, x):
+        bright = x.mean(dim=(1, 2, 3))
+        return torch.stack([0.9 * bright, 0.1 + 0 * bright, 0.2 * (1 - bright)], dim=1)
+
+
+def test_whether_a_softmax_is_due_does_not_depend_on_what_came_first():
+    white, grey = np.full((1, 8, 8, 3), 255, np.uint8), np.full((1, 8, 8, 3), 100, np.uint8)
+    fresh, used = (TorchBackend(Sigmoids(), device="cpu") for _ in range(2))
+    used.predict(white)
+    assert (fresh.predict(grey) == used.predict(grey)).all()
+    assert used.predict(grey).sum() == pytest.approx(1)
+
+
+def test_pictures_and_masks_upside_down_are_fine():
+    backend, view = TorchBackend(tiny(), device="cpu"), picture()
+    masked = MaskedView(view, np.zeros(view.shape[:2], int), view[::-1])
+    masks = np.array([[True], [False]])
+    expected = backend.predict(np.stack([view[::-1], view]))
+    assert backend.predict(np.stack([view, view[::-1]])[::-1]) == pytest.approx(expected)
+    assert backend.predict_masked(masked, masks[::-1]) == pytest.approx(expected)
 
 
 class Reusing(nn.Module):

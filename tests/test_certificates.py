@@ -69,9 +69,10 @@ def test_consensus_needs_two_seeds(make_explainer, image, seeds):
         consensus(make_explainer(), image, seeds=seeds)
 
 
-def test_consensus_is_of_one_image(make_explainer, image, model):
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_consensus_is_of_one_image(make_explainer, image, model, kind):
     with pytest.raises(SettingError, match="one image; got several"):
-        consensus(make_explainer(), [image], seeds=2)
+        consensus(make_explainer(), kind([image, image]), seeds=2)
     assert model.images == 0
 
 

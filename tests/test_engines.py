@@ -302,7 +302,7 @@ def test_a_choice_is_remembered(paces, monkeypatch):
     monkeypatch.setattr(engines, "seconds", lambda *_: pytest.fail("measured again"))
     again = net()
     again.register_forward_hook(lambda *_: asked.append(0))
-    digest = TorchBackend(net(), device="cpu").digest()
+    digest = TorchBackend(net(), size=(12, 16), device="cpu").digest()
     monkeypatch.setattr(TorchBackend, "digest", lambda self: digest)  # the hook isn't the model
     second = auto(again)
     assert (second.engine, second.precision) == ("torch", "bf16")
@@ -446,6 +446,27 @@ def test_memory_that_runs_out_ends_the_trial(monkeypatch):
     backend = Paced(lambda n: 0.01 + 0.002 * n, monkeypatch, most=10)
     settle_batch_size(backend, masked()[0])
     assert backend.batch_size == 8
+
+
+def test_ctrl_c_amid_the_trial_leaves_no_trial_size(monkeypatch):
+    backend = Paced(lambda n: 0.008 * n, monkeypatch)
+    before = backend.batch_size
+    monkeypatch.setattr(measuring, "seconds", interrupting(measuring.seconds, after=3))
+    with pytest.raises(KeyboardInterrupt):
+        settle_batch_size(backend, masked()[0])
+    assert (backend.batch_size, backend.measure_batch_size) == (before, True)
+
+
+def interrupting(function, after):
+    """A function that Ctrl-C ends at a later call."""
+    calls = iter(range(after))
+
+    def called(*args):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return function(*args)
+
+    return called
 
 
 def test_a_batch_size_that_was_given_stays(monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
+import re
 
 import numpy as np
 import pytest
@@ -119,11 +121,11 @@ def test_picks(make_explainer, image):
 
 
 def test_settings_tell_everything(make_explainer, image):
-    operators = {"mate": "cxOnePoint", "select": len}
+    operators = {"mate": "cxOnePoint", "select": max}
     explainer = make_explainer(budget=40, operators=operators, algorithm="eaElitist")
     facts = explainer.settings()
     assert facts["segments"] == "array (24, 24)"
-    assert facts["operators"] == {"mate": "cxOnePoint", "select": "len"}
+    assert facts["operators"] == {"mate": "cxOnePoint", "select": "max"}
     assert facts["model"] == "CellModel"
     assert facts["budget"] == 40
     assert make_explainer(fill=(1, 2, 3)).settings()["fill"] == "(1, 2, 3)"
@@ -198,7 +200,7 @@ def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
         ({"algorithm": lambda population: None}, r"algorithm .*\(population, toolbox\)"),
         ({"segments": lambda view, n: view}, r"segmenter .*\(view\): .*'n'"),
         ({"fill": lambda view: view}, r"fill .*\(view, segments\)"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"model": "resnet_18"}, "unknown model"),
     ],
 )
@@ -415,6 +417,50 @@ def test_what_a_smaller_part_would_give_is_said(image):
     )
     again = dx.Explainer(nearly_additive, pick=f"smallest:p={asked:g}", **settings)
     assert again.explain(white, target=1).size == least.size
+
+
+def test_the_pick_that_is_named_shows_what_was_said():
+    """Also where probabilities are so small that thousandths don't tell points apart."""
+    steps = np.r_[0, 0.0011, 0.00115, 0.0014, np.full(11, 0.00142), 0.0015, 0.0015]
+
+    def faint(views):
+        kept = np.rint(views.mean(axis=(1, 2, 3)) / 255 * 16).astype(int)
+        return np.stack([1 - steps[kept], steps[kept]], axis=1)
+
+    white = np.full((16, 16, 3), 255, np.uint8)
+    settings = {"segments": "grid:n_segments=16", "fill": "black", "budget": 120}
+    e = dx.Explainer(faint, pick="best", **settings).explain(white, target=1)
+    [note] = [note for note in e.warnings if "the pick" in note]
+    size, pick = re.search(r"a mask of (\d+) gives .* the pick (\S+) shows", note).groups()
+    shown = dx.Explainer(faint, pick=pick, **settings).explain(white, target=1)
+    assert int(size) == shown.size
+    assert 0.00115 < float(pick.removeprefix("smallest:p=")) <= shown.probability
+
+
+def test_time_that_is_measured_once_is_no_part_of_the_search(image, segments, monkeypatch):
+    def slow_to_settle(backend, masked_view):
+        clock[0] += 100
+
+    clock = [0.0]
+    monkeypatch.setattr("deap_xai.explainer.settle_batch_size", slow_to_settle)
+    monkeypatch.setattr("deap_xai.budget.time.monotonic", lambda: clock[0])
+    explainer = dx.Explainer(CellModel(), segments=segments, fill="black", seconds=50, budget=60)
+    assert explainer.explain(image).model_calls > 30
+
+
+def test_what_segmenters_and_fills_draw_is_the_seeds(make_explainer, image):
+    def cut(view):
+        return (np.random.random(view.shape[:2]) < 0.5).astype(int)  # noqa: NPY002
+
+    def fill(view, segments):
+        return np.full_like(view, random.randrange(256))
+
+    def made(seed):
+        e = make_explainer(segments=cut, fill=fill, budget=20, seed=seed).explain(image)
+        return e.segments.tobytes(), e.fill.tobytes()
+
+    assert made(3) == made(3)
+    assert made(3)[0] != made(4)[0]
 
 
 def test_naming_the_most_probable_class_changes_nothing(make_explainer, image, model):

@@ -109,7 +109,9 @@ def test_code_that_is_no_model(code):
             {"size": 3},
             "torchvision's resnet18 takes no option 'size'; it takes: weights",
         ),
-        (halves, {"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        (halves, {"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+        (halves, {"batch_size": 2.5}, "batch_size must be a whole number of .*; got 2.5"),
+        (halves, {"batch_size": "8"}, "batch_size must be a whole number of .*; got '8'"),
     ],
 )
 def test_options_that_do_not_apply(model, options, message):

@@ -220,6 +220,30 @@ def test_a_function_and_an_array_are_fills_too():
     np.testing.assert_array_equal(found, 255 - view)
 
 
+def test_a_function_that_works_in_place_or_upside_down_changes_nothing_else():
+    view = random_view()
+    segments = quarters(view)
+    before = view.copy(), segments.copy()
+
+    def in_place(view, segments):
+        view[:] = segments[:] = 0
+        return view
+
+    assert not fill_view(view, segments, in_place).any()
+    np.testing.assert_array_equal(view, before[0])
+    np.testing.assert_array_equal(segments, before[1])
+    mirrored = fill_view(view, segments, lambda view, segments: view[:, ::-1])
+    np.testing.assert_array_equal(mirrored, view[:, ::-1])
+    assert mirrored.flags.c_contiguous
+
+
+def test_inpainting_takes_labels_of_any_width():
+    view = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    labels = np.kron(np.arange(256).reshape(16, 16), np.ones((2, 2), int))
+    wide, narrow = (fill_view(view, labels.astype(kind), "inpaint") for kind in ("i4", "u1"))
+    np.testing.assert_array_equal(wide, narrow)
+
+
 @pytest.mark.parametrize(
     ("result", "came"),
     [

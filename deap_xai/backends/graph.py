@@ -188,10 +188,12 @@ class GraphBackend(Backend):
 
     def _on_noise(self, graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """What the graph says of noise: numbers that sum to 1 by chance, on one picture, don't."""
-        rng = np.random.default_rng(0)
-        whole = inputs.dtype == np.uint8
-        noise = rng.integers(0, 256, inputs.shape) if whole else rng.normal(size=inputs.shape)
-        output = np.asarray(graph.run(noise.astype(inputs.dtype)), np.float32)
+        channels_last = graph.layout.channels_last
+        height, width = inputs.shape[1:3] if channels_last else inputs.shape[2:]
+        pixels = np.random.default_rng(0).integers(0, 256, (len(inputs), height, width, 3))
+        noise = self._normalised(pixels.astype(np.uint8), graph.layout)
+        noise = noise if channels_last else noise.transpose(0, 3, 1, 2)
+        output = np.asarray(graph.run(np.ascontiguousarray(noise)), np.float32)
         return output.reshape(output.shape[:2])
 
 

@@ -249,14 +249,20 @@ class TorchBackend(Backend):
             )
         output = output.float()
         if self._softmax is None:
+            output = output.clone()  # its memory may be used for the next answer
             self._softmax = not (self._adds_up(output) and self._adds_up(self._on_noise(inputs)))
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
 
     def _on_noise(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the module says of noise: numbers that sum to 1 by chance, on one picture, don't."""
-        noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
-        output = self._module(noise.to(self.device, self._dtype))
+        noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0))
+        noise = noise.to(self.device)
+        if self._parts is not None:
+            scale = (self._parts.mean, self._parts.std)
+            mean, std = (torch.tensor(x, device=self.device) for x in scale)
+            noise = (noise - mean[:, None, None]) / std[:, None, None]
+        output = self._module(noise.to(self._dtype))
         found: torch.Tensor = getattr(output, "logits", output)
         return found
 

@@ -121,7 +121,7 @@ def test_what_another_process_may_be_writing_is_left_alone(frames, tmp_path):
 def test_a_name_with_a_carriage_return_fails_in_one_row(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.open({}, "")
-    failure = Failure("x-1", "odd\rname\n.png", "ImageError", "why, 'this'")
+    failure = Failure("x-1", "odd\rname.png", "ImageError", "why")
     for _ in range(2):
         folder.fail(failure)
         assert folder.failures() == {"x-1": failure}

@@ -19,11 +19,11 @@ from deap_xai import cli
 from deap_xai.demo import creature
 from deap_xai.errors import SettingError
 from deap_xai.runs import overview
-from deap_xai.runs import run as running
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.groups import groups
-from deap_xai.runs.places import cell_names, standing_out
+from deap_xai.runs.places import LEVEL, cell_names, standing_out
 from deap_xai.runs.rows import SCHEMA
+from deap_xai.runs.words import _where
 
 RUN = "--model demo --budget 30 --device cpu --workers 1 --quiet".split()
 
@@ -95,6 +95,49 @@ def made_table(**columns):
     data = {**plain, **columns}
     rows = [{name: data[name][i] for name in data} for i in range(n)]
     return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def test_a_place_must_hold_a_quarter_and_pass_for_every_class_looked_at():
+    maps = np.zeros((30, 8, 8))
+    maps[:, 6:, 6:] = 1
+    names, kept = np.array(["a"] * 30), np.full(30, 0.6)
+    p = math.exp(-2 * 30 * 0.4**2)
+    assert p < LEVEL / (12 * 2)  # all, and one class
+    assert [place.p for place in standing_out(maps, kept, names)] == pytest.approx([p, p])
+    many = np.array([f"c{i % 15}" for i in range(30)])
+    assert LEVEL / 12 > p > LEVEL / (12 * 16)
+    assert standing_out(maps, kept, many) == []
+    maps[:, :4, :4] = maps[:, 4:6, :4] = 1  # it holds 4 of 28 cells kept
+    assert standing_out(maps, kept, names) == []
+
+
+def test_few_are_a_fifth_at_most_where_the_empty_view_does_not_pass():
+    table = made_table(
+        enough=[2, 2, 3, 10], n_segments=[10] * 4, size=[5] * 4, probability=[0.9] * 4,
+        probability_empty=[0.0, 0.95, 0.0, 0.0], target_name=["a"] * 4,
+    )  # fmt: skip
+    figures = overview._figures(table)
+    assert figures["few"].tolist() == [True, False, False, False]
+    assert figures["empty"].tolist() == [False, True, False, False]
+    assert np.isnan(figures["right"]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "where"),
+    [
+        ((0, 2), (0, 2), "upper left"),
+        ((6, 8), (0, 2), "lower left"),
+        ((6, 8), (2, 4), "lower"),
+        ((2, 4), (6, 8), "right"),
+        ((3, 5), (3, 5), "in the middle"),
+        ((0, 8), (0, 8), "all over"),
+    ],
+)
+def test_where_a_group_looks(rows, columns, where):
+    maps = np.zeros((3, 8, 8))
+    maps[:, slice(*rows), slice(*columns)] = 1
+    [group] = groups(maps, np.zeros((3, 3)), np.array(["a"] * 3))
+    assert _where(group) == where
 
 
 def test_odd_pictures():
@@ -177,7 +220,6 @@ def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
     found.plot_maps()
     with pytest.raises(SettingError, match="no 3 of these explanations are alike"):
         found.plot_groups()
-    assert running.REFRESH > 0
 
 
 def test_nothing_to_sum_up(tmp_path):

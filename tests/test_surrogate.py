@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
+from deap_xai.errors import SettingError
 from deap_xai.geometry import geometry
 from deap_xai.surrogate import GaussianProcess, gaussian_process
 from deap_xai.surrogate.gaussian_process import CENTRE, LEAST, OWN, REACH, TINT, TINY
@@ -414,3 +415,11 @@ def test_the_geometry_against_loops():
     off = [np.exp(-((centre - 0.5) ** 2).sum() / (2 * 0.3**2)) for centre in found.centres]
     expected = found.areas * off / (found.areas * off).sum()
     assert found.central(0.3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("linear", 0), ("curve", -50), ("angle", 0), ("noise", 0), ("doubt", -1)]
+)
+def test_numbers_that_make_no_kernel(make_evaluator, name, value):
+    with pytest.raises(SettingError, match=f"GaussianProcess: {name} must be .*; got {value}"):
+        GaussianProcess(make_evaluator(), **{name: value})

@@ -49,7 +49,9 @@ def torchvision_backend(
         One of :func:`torchvision_names`.
     weights
         A ``.safetensors`` or ``.pth`` file with the model's state dict; the number of classes is
-        read off it. None takes torchvision's published weights, downloaded once.
+        read off it. None takes torchvision's published weights, downloaded once. GoogLeNet and
+        Inception V3 take pictures normalised as for these, with a file as well
+        (``transform_input``): give one trained otherwise as a module.
     class_names, device, batch_size
         As for :class:`TorchBackend`. Without names, ImageNet's stand in where there are 1,000
         classes.

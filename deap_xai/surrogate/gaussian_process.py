@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from deap_xai.archive import best_by_size
+from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.operators import operators
 from deap_xai.typing import Masks, Probabilities
@@ -94,6 +95,11 @@ class GaussianProcess:
         How fast the second part fades.
     noise, doubt
         See above.
+
+    Raises
+    ------
+    SettingError
+        If one of these numbers isn't above 0; ``doubt`` may be 0.
     """
 
     def __init__(
@@ -106,6 +112,16 @@ class GaussianProcess:
         noise: float = 0.02,
         doubt: float = 15.0,
     ) -> None:
+        for name, value in {
+            "linear": linear,
+            "curve": curve,
+            "angle": angle,
+            "noise": noise,
+        }.items():
+            if not value > 0:
+                raise SettingError(f"GaussianProcess: {name} must be above 0; got {value!r}")
+        if not doubt >= 0:
+            raise SettingError(f"GaussianProcess: doubt must be 0 at least; got {doubt!r}")
         known = evaluator.geometry
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)

@@ -13,7 +13,7 @@ from deap_xai.budget import Budget
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.picking import smallest
-from deap_xai.typing import Mask, Masks
+from deap_xai.typing import Image, Mask, Masks, View
 
 __all__ = ["Checks", "cautions", "check", "confirm", "finished", "reserve", "without_each"]
 
@@ -30,6 +30,9 @@ FAINT = 1e-3
 
 MOST = 0.9
 """Share of the superpixels from which on what is kept explains nothing."""
+
+OTHER_SHAPE = 2
+"""How many times as wide or high, for its other side, an image is of which much isn't seen."""
 
 N_RANDOM = 5
 """Random masks of the same size."""
@@ -104,8 +107,8 @@ def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) 
     notes = [own.backend.caution] if own.backend.caution else []
     if asked < own.n_segments / 2:
         notes.append(
-            f"{asked} masks of {own.n_segments} superpixels were asked about: which superpixels "
-            "matter is hardly known; allow more model calls"
+            f"of {own.n_segments} superpixels only {asked} mask{'s' * (asked != 1)} could be asked "
+            "about: which superpixels matter is hardly known; allow more model calls"
         )
     if full < FAINT:
         notes.append(
@@ -120,6 +123,25 @@ def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) 
     if mask.sum() >= MOST * len(mask):
         notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")
     return notes
+
+
+def unseen(image: Image, view: View) -> list[str]:
+    """What a reader should know where a view has quite another shape than its image.
+
+    Examples
+    --------
+    >>> unseen(np.zeros((60, 2000, 3), np.uint8), np.zeros((224, 224, 3), np.uint8))[0]
+    'the model sees 224 x 224 pixels made of 2000 x 60: ...'
+    >>> unseen(np.zeros((400, 600, 3), np.uint8), np.zeros((224, 224, 3), np.uint8))
+    []
+    """
+    (height, width), (h, w) = image.shape[:2], view.shape[:2]
+    if max(width * h, w * height) < OTHER_SHAPE * min(width * h, w * height):
+        return []
+    return [
+        f"the model sees {w} x {h} pixels made of {width} x {height}: much of the picture is cut "
+        "off or squeezed, and only what the model sees is explained"
+    ]
 
 
 def _fewer(own: Evaluator, full: float) -> str:

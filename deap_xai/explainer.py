@@ -21,7 +21,7 @@ from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.budget import Budget
 from deap_xai.chance import seeded
-from deap_xai.checks import cautions, check, confirm, finished, reserve, without_each
+from deap_xai.checks import cautions, check, confirm, finished, reserve, unseen, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError
@@ -311,10 +311,12 @@ class Explainer:
     def _evaluator(
         self, image: Any, target: int | str | None, budget: Callable[[], Budget]
     ) -> tuple[Evaluator, list[str]]:
-        view = self.backend.view(load_image(image))
+        picture = load_image(image)
+        view = self.backend.view(picture)
         with seeded(self.seed):  # a segmenter or a fill of the user's may draw
             segments, notes = segment(view, self.segments)
             masked_view = MaskedView(view, segments, fill_view(view, segments, self.fill))
+        notes += unseen(picture, view)
         index = None if target is None else class_index(target, self.backend.class_names)
         settle_batch_size(self.backend, masked_view)
         # Only now does the clock run: what is measured once is no part of the search.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deap_xai.archive import Archive, FrontPoint, front
 from deap_xai.errors import SettingError
-from deap_xai.files import write_whole
+from deap_xai.files import check_page, write_whole
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
@@ -273,9 +273,13 @@ class Explanation:
         ------
         OSError
             If the file can't be written.
+        SettingError
+            If there is another file of that name that is no page.
         """
         from deap_xai.pages import encoded, explanation_page
 
+        if path is not None:
+            check_page(Path(path))
         page = explanation_page(self, image, consensus)
         return page if path is None else write_whole(Path(path), encoded(page))
 

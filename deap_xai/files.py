@@ -6,7 +6,11 @@ import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["part_of", "write_whole"]
+from deap_xai.errors import SettingError
+
+__all__ = ["check_page", "part_of", "write_whole"]
+
+PAGES = (".html", ".htm")
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -33,6 +37,20 @@ def write_whole(path: Path, data: bytes) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def check_page(path: Path) -> None:
+    """See that a page isn't written over something that is none, such as the photograph.
+
+    Raises
+    ------
+    SettingError
+        If there is a file whose name doesn't end as a page's does.
+    """
+    if path.suffix.lower() not in PAGES and path.is_file():
+        raise SettingError(
+            f"{path} is there already and no page; name a file that ends in {' or '.join(PAGES)}"
+        )
 
 
 def part_of(path: Path) -> Path:

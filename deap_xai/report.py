@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
-from deap_xai.files import write_whole
+from deap_xai.files import check_page, write_whole
 from deap_xai.pages import encoded, gallery_page, thumbnail
 from deap_xai.runs.folder import RunFolder
 
@@ -55,6 +55,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
         If the page or a picture can't be written.
     """
     run, page = RunFolder(folder), Path(out)
+    check_page(page)
     run.settings()  # or this is no run
     rows = run.table().to_pylist()
     pictures = page.with_name(f"{page.stem}-pictures")

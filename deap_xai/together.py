@@ -155,10 +155,14 @@ class _Asking(Backend):
         # Backend has these of its own, so that __getattr__ isn't asked for them.
         self.name, self.class_names = backend.name, backend.class_names
         self.engine, self.precision, self.choice = backend.engine, backend.precision, backend.choice
-        self.batch_size, self.caution = backend.batch_size, backend.caution
+        self.batch_size = backend.batch_size
         own = backend.reference
         self.reference = None if own is None else _Asking(own, ask)
         self._backend, self._ask = backend, ask
+
+    @property
+    def caution(self) -> str:  # type: ignore[override]  # it may only be known after an answer
+        return self._backend.caution
 
     def predict(self, images: Views) -> Probabilities:
         return self._backend.predict(images)

@@ -266,6 +266,12 @@ def _checked_selection(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"select operator {_title(function)!r} returned {came}; expected a list "
                 f"of {k} of the {len(individuals)} individuals that it was given"
             )
+        for one in result:
+            if not hasattr(one, "fitness"):
+                raise OperatorError(
+                    f"select operator {_title(function)!r} returned {type(one).__name__}s without "
+                    "a fitness; return the individuals themselves"
+                )
         return result
 
     return checked

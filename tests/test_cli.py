@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import deap_xai
 from deap_xai import cli
 from deap_xai.cli.explain import stems as stems_of
 from deap_xai.cli.progress import progress
+from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
 
 
@@ -130,10 +132,8 @@ def test_a_model_that_fails_on_one_image_does_not_end_the_others(folder, monkeyp
     result = run("frog.png", "toad.png", "frog.png", "--json")
     assert result.exit_code == 1
     assert [json.loads(line)["image"] for line in result.stdout.splitlines()] == ["frog.png"]
-    assert result.stderr.splitlines() == [
-        "Error: frog.png: ZeroDivisionError: out of sorts",
-        "Error: toad.png: ZeroDivisionError: out of sorts",
-    ]
+    for name, line in zip(("frog", "toad"), result.stderr.splitlines(), strict=True):
+        assert line.startswith(f"Error: {name}.png: ZeroDivisionError: out of sorts (test_cli.py, ")
 
 
 @pytest.mark.parametrize(
@@ -355,3 +355,27 @@ def test_threads_spin_for_a_moment_unless_told_otherwise(monkeypatch, given, spi
     assert CliRunner().invoke(cli.main, ["list", "fills"]).exit_code == 0
     assert os.environ.get("GOMP_SPINCOUNT") == spin
     assert os.environ.get("OMP_WAIT_POLICY") == given.get("OMP_WAIT_POLICY")
+
+
+def test_nothing_of_the_users_is_written_over(folder):
+    photograph = Path("frog.png").read_bytes()
+    Path("note.txt").write_text("mine")
+    result = run("frog.png", "--out", ".")
+    assert "would write over frog.png, which is to be explained" in only_line(result, 2)
+    for name in ("frog.png", "note.txt"):
+        result = run("frog.png", "--report", name)
+        assert f"{name} is there already and no page" in only_line(result, 1)
+    assert Path("frog.png").read_bytes() == photograph
+    assert Path("note.txt").read_text() == "mine"
+    for _ in range(2):  # a page may be made anew
+        assert run("frog.png", "--report", "page.html", "--out", "out").exit_code == 0
+    explanation = Explanation.load("out/frog.npz")
+    with pytest.raises(SettingError, match=r"frog\.png is there already"):
+        explanation.report("frog.png")
+
+
+def test_the_place_of_an_error_in_the_users_model_is_told(folder):
+    Path("mistaken.py").write_text("def model(images):\n    return images.nothing\n")
+    result = run("frog.png", "--model", "mistaken:model", small=False)
+    assert "frog.png: AttributeError: " in only_line(result, 1)
+    assert result.stderr.rstrip().endswith("(mistaken.py, line 2)")

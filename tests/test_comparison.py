@@ -239,7 +239,7 @@ def test_a_failing_run_is_an_entry_and_no_lost_comparison(compared):
         {"model": "CellModel", "image": "image", "variant": "moody", "seed": 0,
          "error": "ZeroDivisionError: out of sorts"}
     ]  # fmt: skip
-    assert "1 run failed; the first: ZeroDivisionError: out of sorts" in found.notes[0]
+    assert "1 run failed, of moody; the first: ZeroDivisionError: out of sorts" in found.notes[0]
     assert "Note: " in found.report()
     assert repr(found) == "Comparison(3 variants, 1 problem, 8 runs)"
     whole = found.table[found.table["seed"] > 0]

@@ -14,7 +14,7 @@ from conftest import CellModel
 from PIL import Image as PILImage
 
 import deap_xai as dx
-from deap_xai.errors import RunError
+from deap_xai.errors import RunError, SettingError
 from deap_xai.files import part_of, write_whole
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
@@ -132,7 +132,7 @@ def test_a_summary_of_a_folder_without_explanations(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.open({}, "")
     folder.explanations.rmdir()
-    with pytest.raises(dx.errors.SettingError, match="has no explanation yet"):
+    with pytest.raises(SettingError, match="has no explanation yet"):
         dx.summary(folder.path)
 
 
@@ -158,3 +158,12 @@ def test_a_name_as_long_as_the_disk_allows(tmp_path):
     assert write_whole(longest, b"1").read_bytes() == b"1"
     assert [path.name for path in tmp_path.iterdir()] == [longest.name]
     assert len(part_of(longest).name) < 60
+
+
+def test_what_is_no_path_is_said(tmp_path, image):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(SettingError, match="images is a table; give its file"):
+        explain(pandas.DataFrame({"path": ["a.png"]}), tmp_path / "run")
+    with pytest.raises(SettingError, match=r"is ndarray; expected its path.* Explainer.explain"):
+        explain([image], tmp_path / "run")
+    assert not (tmp_path / "run").exists()

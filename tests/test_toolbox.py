@@ -276,6 +276,8 @@ def test_operators_that_can_not_be_called_are_named(make_explainer, image, opera
         (lambda individuals, k: individuals[:1], "returned 1 of them; expected a list of 3 of the"),
         (lambda individuals, k: individuals * 2, "returned 8 of them"),
         (lambda individuals, k: None, "select operator '<lambda>' returned None"),
+        (lambda individuals, k: [list(one) for one in individuals[:k]], "returned lists without a"),
+        (lambda individuals, k: list(range(k)), "select operator '<lambda>' returned ints without"),
     ],
 )
 def test_selections_return_as_many_as_they_are_asked_for(make_explainer, image, select, came):

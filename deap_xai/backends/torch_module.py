@@ -34,6 +34,12 @@ _PRECISIONS = {
 }
 
 
+UNSUMMED = (
+    "the module's answers lie in 0..1 but don't sum to 1; they were taken for logits and put "
+    "through a softmax: if they are probabilities, as sigmoids give, wrap the module in a function"
+)
+
+
 class TorchBackend(Backend):
     """A ``torch.nn.Module`` that takes float images (N, 3, h, w) and returns logits (N, C).
 
@@ -250,9 +256,20 @@ class TorchBackend(Backend):
         output = output.float()
         if self._softmax is None:
             output = output.clone()  # its memory may be used for the next answer
-            self._softmax = not (self._adds_up(output) and self._adds_up(self._on_noise(inputs)))
+            self._softmax = self._is_due(output, inputs)
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
+
+    def _is_due(self, output: torch.Tensor, inputs: torch.Tensor) -> bool:
+        """Whether a softmax is due, of the first answer; says so where that is a guess."""
+        if not _in_range(output):
+            return True
+        noise = self._on_noise(inputs)
+        if self._adds_up(output) and self._adds_up(noise):
+            return False
+        if _in_range(noise):
+            self.caution = "; ".join(filter(None, (self.caution, UNSUMMED)))
+        return True
 
     def _on_noise(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the module says of noise: numbers that sum to 1 by chance, on one picture, don't."""
@@ -311,6 +328,9 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     return chosen
 
 
+def _in_range(output: torch.Tensor) -> bool:
+    return bool(((output >= 0) & (output <= 1)).all())
+
+
 def _are_probabilities(output: torch.Tensor, tolerance: float) -> bool:
-    in_range = bool(((output >= 0) & (output <= 1)).all())
-    return in_range and bool(((output.sum(dim=1) - 1).abs() < tolerance).all())
+    return _in_range(output) and bool(((output.sum(dim=1) - 1).abs() < tolerance).all())

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deap_xai.cli.group import INTERRUPTED, main
+from deap_xai.cli.group import INTERRUPTED, main, raised_at
 from deap_xai.cli.options import make_explainer, make_folder, model_options
 from deap_xai.cli.progress import progress
 from deap_xai.errors import DeapXaiError
+from deap_xai.files import check_page
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
@@ -65,6 +66,7 @@ def explain(
         make_folder(out)
     names = stems(images)
     pages = [] if report is None else _pages(report, names)
+    _check_outputs(images, pages, [] if out is None else [out / f"{name}.png" for name in names])
     failures = 0
     for number, (image, stem) in enumerate(zip(images, names, strict=True)):
         try:
@@ -82,7 +84,7 @@ def explain(
                 click.echo(f"wrote {page}", err=True)
         except Exception as error:  # whatever the model raises, the others' turns come
             known = isinstance(error, (DeapXaiError, OSError))
-            told = str(error) if known else f"{type(error).__name__}: {error}"
+            told = str(error) if known else f"{type(error).__name__}: {error} ({raised_at(error)})"
             failures += 1
             click.echo(f"Error: {click.format_filename(image)}: {told}", err=True)
             continue
@@ -129,6 +131,19 @@ def _pages(report: Path, names: Sequence[str]) -> list[Path]:
         )
     make_folder(report)
     return [report / f"{name}.html" for name in names]
+
+
+def _check_outputs(images: Sequence[str], pages: Sequence[Path], pictures: Sequence[Path]) -> None:
+    """See before the first search that nothing of the user's would be written over."""
+    for page in pages:
+        check_page(page)
+    given = {Path(image).resolve() for image in images}
+    for picture in pictures:
+        if picture.resolve() in given:
+            raise click.UsageError(
+                f"--out {picture.parent} would write over {picture}, which is to be explained; "
+                "name another folder"
+            )
 
 
 def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
 from deap_xai import __version__
 from deap_xai.errors import DeapXaiError
 
-__all__ = ["INTERRUPTED", "main"]
+__all__ = ["INTERRUPTED", "main", "raised_at"]
 
 INTERRUPTED = 130
 """What shells make of Ctrl-C."""
@@ -29,12 +29,16 @@ class _Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # a value of the wrong kind may break whatever it is given to
-            place = traceback.extract_tb(error.__traceback__)[-1]
             raise click.ClickException(
-                f"{type(error).__name__}: {error} ({Path(place.filename).name}, line "
-                f"{place.lineno}); is each value that was given of the right kind and size? If so, "
-                "this is a mistake in deap-xai"
+                f"{type(error).__name__}: {error} ({raised_at(error)}); is each value that was "
+                "given of the right kind and size? If so, this is a mistake in deap-xai"
             ) from error
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an error was raised: a file's name and a line."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(place.filename).name}, line {place.lineno}"
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

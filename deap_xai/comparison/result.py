@@ -208,7 +208,11 @@ def make_comparison(
     )
     notes = [*notes]
     if len(failed):
-        notes.append(f"{_counted(len(failed), 'run')} failed; the first: {failed['error'].iloc[0]}")
+        first = failed.iloc[0]
+        whose = ", ".join(dict.fromkeys(failed["variant"]))
+        notes.append(
+            f"{_counted(len(failed), 'run')} failed, of {whose}; the first: {first['error']}"
+        )
     early = int((table["calls"] < design.budget).sum())
     if early:
         notes.append(

@@ -80,7 +80,7 @@ def _minimality(explanation: Explanation) -> str:
     either = f"{', '.join(numbers)} or {last}" if numbers else last
     return (
         f"Yes. Superpixel {either} could be dropped without the probability falling below that of "
-        "the kept part, or of the full view where that is lower; one of them alone was tried."
+        "the kept part, or of the full view where that is lower. Each was dropped alone."
     )
 
 

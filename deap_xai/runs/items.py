@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from deap_xai.errors import ImageError, SettingError
 
@@ -79,11 +79,16 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     >>> source, len({item.id for item in items}), items[0].id[:5], items[0].bytes
     ('paths from ...', 2, 'frog-', -1)
     """
+    if hasattr(images, "columns"):
+        raise SettingError(
+            "images is a table; give its file, a .csv with a column 'path', or the paths alone: "
+            "list(table['path'])"
+        )
     given = "the paths given"
     rows: Iterable[Mapping[str, str]]
     if not isinstance(images, (str, os.PathLike)):
         root = Path.cwd()
-        source, rows = f"paths from {root}", _plain(os.fspath(image) for image in images)
+        source, rows = f"paths from {root}", _plain(_path(image) for image in images)
     elif not Path(given := os.fspath(images)).exists():
         raise ImageError(
             f"there is nothing at {given!r} (looked from {Path.cwd()}); expected a "
@@ -116,6 +121,15 @@ def _item(root: Path, path: str, target: str | None = None, label: str | None = 
         size = -1  # what is wrong with it is said when it should be explained
     told = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return Item(f"{stem}-{digest[:16]}", told, whole, target or None, label or None, size)
+
+
+def _path(image: Any) -> str:
+    if not isinstance(image, (str, os.PathLike)):
+        raise SettingError(
+            f"an image of a run is {type(image).__name__}; expected its path: what is in memory is "
+            "explained by Explainer.explain, which takes a list too"
+        )
+    return os.fspath(image)
 
 
 def _plain(paths: Iterable[str]) -> Iterator[Mapping[str, str]]:

@@ -147,6 +147,9 @@ class Consensus(NamedTuple):
     high: NDArray[np.float64]
     jaccard: float
 
+    def __repr__(self) -> str:
+        return f"Consensus({len(self.explanations)} explanations, jaccard={self.jaccard:.3f})"
+
 
 def consensus(
     explainer: Explainer,

@@ -77,7 +77,9 @@ class Explainer:
     population
         Number of individuals.
     budget, seconds, patience
-        When to stop: model calls, wall time, model calls without gain; whichever is first.
+        When to stop: model calls, wall time, the search's model calls without gain, which is a mask
+        more probable than any as small; whichever is first. A search that ends early leaves the
+        rest of the budget to dropping superpixels.
     seed
         Same seed, same explanation, on one machine at one batch size: last digits depend on these.
     weights, device, transform, size, class_names, batch_size

@@ -62,7 +62,7 @@ def test_from_an_example_to_a_report(page, taken):
     assert steps[0][page.halt]["visible"]
     assert isinstance(steps[0][page.search], Search)
     last = steps[-1]
-    assert "The classifier says <b>" in last[page.status]
+    assert "How sure the classifier is of <b>" in last[page.status]
     assert last[page.halt]["visible"] is False
     assert last[page.trial].explanation.settings["segments"] == "grid:n_segments=16"
     report = Path(last[page.download]["value"])
@@ -78,7 +78,7 @@ def test_a_report_that_cannot_be_written_costs_no_result(page, taken, monkeypatc
 
     monkeypatch.setattr(Explanation, "report", full, raising=False)
     last = explained(page, taken)[-1]
-    assert "The classifier says" in last[page.status]
+    assert "How sure the classifier is of" in last[page.status]
     assert "no space left" in last[page.status]
     assert page.download not in last
     assert last[page.trial] is not None
@@ -133,7 +133,7 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
     steps = page.explain(taken, DEMO, 60, *rest)
     assert "Another visitor" in next(steps)[page.status]
     go_on.set()
-    assert "The classifier says" in list(steps)[-1][page.status]
+    assert "How sure the classifier is of" in list(steps)[-1][page.status]
 
 
 def test_a_picture_that_is_gone_is_said_and_the_button_comes_back(page):

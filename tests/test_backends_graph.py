@@ -290,6 +290,9 @@ def test_a_file_of_the_users(tmp_path, engine, shape, kind, answers, abs_):
     assert found == pytest.approx(softmax(expected), abs=abs_)
     assert backend.predict(views) == pytest.approx(softmax(expected), abs=abs_)
     assert (backend.engine, backend.precision, backend.reference) == (engine, "fp32", None)
+    assert backend.caution == ""
+    bare = load_backend(path, engine=engine).caution
+    assert bare.startswith("the file was given no mean and std") == (kind != "byte")
     assert (backend.name, backend.class_names) == (spec, "abcd")
     image = np.zeros((20, 30, 3), np.uint8)
     assert backend.view(image).shape == ((20, 30, 3) if "h" in shape else (6, 8, 3))

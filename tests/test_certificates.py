@@ -109,4 +109,5 @@ def test_ctrl_c_ends_all_seeds(make_explainer, image, seed_at, n, noted):
     assert len(agreed.explanations) == n
     assert [e.interrupted for e in agreed.explanations] == [noted] * n
     assert np.isnan(agreed.jaccard) == (n == 1)
+    assert repr(agreed).startswith(f"Consensus({n} explanations, jaccard=")
     assert ((agreed.low <= agreed.kept) & (agreed.kept <= agreed.high)).all()

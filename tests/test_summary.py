@@ -63,6 +63,7 @@ def test_nothing_stands_out_of_the_honest_networks_run(honest):
     """On the same pictures, badges and all."""
     found = dx.summary(honest)
     assert found.places == []
+    assert repr(found).startswith(f"Summary(24 explanations, {len(found.classes) - 1} classes, 0 p")
     assert found.groups[0].pictures < 12
     assert "No corner or edge of the frame stands out." in found.table()
 

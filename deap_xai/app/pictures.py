@@ -99,8 +99,8 @@ def found(explanation: Explanation) -> str:
     rows = "".join(f"<tr><th>{name}</th><td>{_number(value)}</td></tr>" for name, value in facts)
     notes = "".join(f'<p class="note">{html.escape(text)}</p>' for text in e.warnings)
     return (
-        f"<p>The classifier says <b>{html.escape(e.target_name)}</b>. How sure it is of that, "
-        f"from 0 to 1, when it sees</p><table>{rows}</table>{notes}"
+        f"<p>How sure the classifier is of <b>{html.escape(e.target_name)}</b>, from 0 to 1, when "
+        f"it sees</p><table>{rows}</table>{notes}"
         f"<p>It was asked {e.model_calls} times, in {e.seconds:.1f} s.</p>"
     )
 

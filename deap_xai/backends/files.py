@@ -90,7 +90,7 @@ def file(
         raise SettingError(f"{path} takes uint8, so it normalises itself: leave out mean and std")
     given = {"size": size, "mean": mean, "std": std}
     told = ",".join(f"{key}={value}" for key, value in given.items() if value is not None)
-    return GraphBackend(
+    made = GraphBackend(
         lambda height, width: graph,
         fitted,
         mean=means,
@@ -102,6 +102,13 @@ def file(
         batch_size=graph.layout.batch or batch_size,
         digest=functools.partial(_digest, Path(path)),
     )
+    untold = transform is None and mean is None and std is None
+    if untold and graph.layout.dtype != np.uint8:
+        made.caution = (
+            "the file was given no mean and std: it gets pictures as numbers 0..1, not normalised; "
+            "if it was trained with others, its answers are wrong without"
+        )
+    return made
 
 
 def _read(path: Path, engine: str, precision: str) -> Graph:

@@ -111,6 +111,13 @@ class Summary:
     ids: list[str]
     images: list[str]
 
+    def __repr__(self) -> str:
+        classes, places = len(self.classes) - 1, len(self.places)
+        return (
+            f"Summary({len(self.ids)} explanations, {classes} classes, {places} places stand out; "
+            "print its table())"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, in plain values that JSON knows."""
         return {

@@ -230,8 +230,8 @@ class TorchBackend(Backend):
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None
-        # A copy: arrays may be read-only, which torch.from_numpy warns of.
-        pixels = np.ascontiguousarray(pixels)  # nor upside down
+        # A copy: arrays may be read-only, which torch.from_numpy warns of, or run backwards.
+        pixels = np.ascontiguousarray(pixels)
         tensor = torch.tensor(pixels, dtype=torch.float32, device=self.device)
         mean = torch.tensor(self._parts.mean, device=self.device)
         std = torch.tensor(self._parts.std, device=self.device)

@@ -463,6 +463,14 @@ def test_what_segmenters_and_fills_draw_is_the_seeds(make_explainer, image):
     assert made(3)[0] != made(4)[0]
 
 
+def test_a_picture_of_which_the_model_sees_a_part_is_told(image, segments):
+    """One that is squeezed to the model's size counts like one that is cut."""
+    wide = np.concatenate([image] * 3, axis=1)
+    explainer = dx.Explainer(CellModel(), size=(24, 24), segments=segments, budget=30)
+    assert "the model sees 24 x 24 pixels made of 72 x 24: " in explainer.explain(wide).warnings[0]
+    assert "the model sees" not in " ".join(explainer.explain(image).warnings)
+
+
 def test_naming_the_most_probable_class_changes_nothing(make_explainer, image, model):
     asked = [make_explainer(budget=60).explain(image, target) for target in (None, 1)]
     assert (asked[0].archive.masks == asked[1].archive.masks).all()

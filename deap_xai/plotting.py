@@ -93,7 +93,7 @@ def draw_convergence(
     axes.set_ylabel("probability", fontsize=9)
     axes.set_ylim(0, 1.02)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.legend(fontsize=8, loc="best", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("search", fontsize=10)
     return axes
@@ -118,7 +118,7 @@ def draw_front(
     axes.set_xlim(0, n_segments)
     axes.set_ylim(0, 1.02)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.legend(fontsize=8, loc="best", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 

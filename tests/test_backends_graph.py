@@ -147,6 +147,19 @@ def test_logits_go_through_a_softmax_and_probabilities_do_not(shape):
     assert found.predict_masked(masked_view, masks) == pytest.approx(right, abs=1e-6)
 
 
+def test_answers_of_sigmoids_are_cautioned_about():
+    masked_view, masks = masked()
+
+    def sigmoids(inputs):
+        return np.stack([inputs.mean(axis=(1, 2, 3)) ** 2 % 1, np.full(len(inputs), 0.2)], axis=1)
+
+    backend = Noted(answer=sigmoids).backend(11)
+    assert backend.caution == ""  # not asked yet
+    for _ in range(2):
+        assert backend.predict_masked(masked_view, masks).sum(axis=1) == pytest.approx([1] * 11)
+    assert backend.caution.count("in 0..1 but don't sum to 1") == 1
+
+
 def test_memory_that_runs_out_halves_the_batch():
     def run(inputs):
         if len(inputs) > 2:

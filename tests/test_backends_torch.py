@@ -236,7 +236,7 @@ def test_whether_a_softmax_is_due_does_not_depend_on_what_came_first():
     used.predict(white)
     assert (fresh.predict(grey) == used.predict(grey)).all()
     assert used.predict(grey).sum() == pytest.approx(1)
-    assert "as sigmoids give, wrap the module in a function" in used.caution
+    assert "as sigmoids give, use a function" in used.caution
     assert TorchBackend(Sigmoids(), device="cpu").caution == ""  # not asked yet
     with_logits = TorchBackend(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), device="cpu")
     with_logits.predict(grey)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.backends.answers import softmax_due
 from deap_xai.backends.base import Backend
 from deap_xai.errors import BackendError
 from deap_xai.masking import MaskedView
@@ -179,15 +180,15 @@ class GraphBackend(Backend):
             output = output.reshape(output.shape[:2])
         rows = self._table(output[:n], n)
         if self._softmax is None:
-            tolerance = 1e-2 if self.precision == "bf16" else 1e-3  # as for the module itself
-            self._softmax = not (
-                _are_probabilities(rows, tolerance)
-                and _are_probabilities(self._on_noise(graph, inputs), tolerance)
+            due, caution = softmax_due(
+                rows, lambda: self._on_noise(graph, inputs), exact=self.precision != "bf16"
             )
+            self._softmax = due
+            self.caution = "; ".join(filter(None, (self.caution, caution)))
         return _softmax(rows) if self._softmax else rows
 
     def _on_noise(self, graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """What the graph says of noise: numbers that sum to 1 by chance, on one picture, don't."""
+        """What the graph says of as many pictures of noise."""
         channels_last = graph.layout.channels_last
         height, width = inputs.shape[1:3] if channels_last else inputs.shape[2:]
         pixels = np.random.default_rng(0).integers(0, 256, (len(inputs), height, width, 3))
@@ -258,11 +259,6 @@ def _softmax(logits: NDArray[np.float32]) -> Probabilities:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     answer: Probabilities = powers / powers.sum(axis=1, keepdims=True)
     return answer
-
-
-def _are_probabilities(rows: NDArray[np.float32], tolerance: float) -> bool:
-    in_range = bool(((rows >= 0) & (rows <= 1)).all())
-    return in_range and bool((abs(rows.sum(axis=1) - 1) < tolerance).all())
 
 
 def _shown(shape: Sequence[int | None] | None) -> str:

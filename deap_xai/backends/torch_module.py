@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from deap_xai.backends.answers import softmax_due
 from deap_xai.backends.base import Backend
 from deap_xai.backends.transform import Preparation, split_transform
 from deap_xai.digests import module_digest, plain_repr
@@ -32,12 +34,6 @@ _PRECISIONS = {
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
 }
-
-
-UNSUMMED = (
-    "the module's answers lie in 0..1 but don't sum to 1; they were taken for logits and put "
-    "through a softmax: if they are probabilities, as sigmoids give, wrap the module in a function"
-)
 
 
 class TorchBackend(Backend):
@@ -256,23 +252,15 @@ class TorchBackend(Backend):
         output = output.float()
         if self._softmax is None:
             output = output.clone()  # its memory may be used for the next answer
-            self._softmax = self._is_due(output, inputs)
+            rows, exact = np.asarray(output.cpu()), self._dtype in (torch.float32, torch.float64)
+            due, caution = softmax_due(rows, lambda: self._on_noise(inputs), exact=exact)
+            self._softmax = due
+            self.caution = "; ".join(filter(None, (self.caution, caution)))
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
 
-    def _is_due(self, output: torch.Tensor, inputs: torch.Tensor) -> bool:
-        """Whether a softmax is due, of the first answer; says so where that is a guess."""
-        if not _in_range(output):
-            return True
-        noise = self._on_noise(inputs)
-        if self._adds_up(output) and self._adds_up(noise):
-            return False
-        if _in_range(noise):
-            self.caution = "; ".join(filter(None, (self.caution, UNSUMMED)))
-        return True
-
-    def _on_noise(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the module says of noise: numbers that sum to 1 by chance, on one picture, don't."""
+    def _on_noise(self, inputs: torch.Tensor) -> NDArray[np.float32]:
+        """What the module says of as many pictures of noise."""
         noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0))
         noise = noise.to(self.device)
         if self._parts is not None:
@@ -280,12 +268,7 @@ class TorchBackend(Backend):
             mean, std = (torch.tensor(x, device=self.device) for x in scale)
             noise = (noise - mean[:, None, None]) / std[:, None, None]
         output = self._module(noise.to(self._dtype))
-        found: torch.Tensor = getattr(output, "logits", output)
-        return found
-
-    def _adds_up(self, output: torch.Tensor) -> bool:
-        exact = self._dtype in (torch.float32, torch.float64)
-        return _are_probabilities(output.float(), 1e-3 if exact else 1e-2)
+        return np.asarray(getattr(output, "logits", output).float().cpu())
 
 
 class _Logits(torch.nn.Module):
@@ -326,11 +309,3 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
             f"device {str(device)!r} can't be used; present here: {', '.join(present)}"
         ) from error
     return chosen
-
-
-def _in_range(output: torch.Tensor) -> bool:
-    return bool(((output >= 0) & (output <= 1)).all())
-
-
-def _are_probabilities(output: torch.Tensor, tolerance: float) -> bool:
-    return _in_range(output) and bool(((output.sum(dim=1) - 1).abs() < tolerance).all())

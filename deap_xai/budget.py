@@ -60,10 +60,15 @@ class Budget:
         return (self.calls, self.seconds, self.patience) != (None, None, None)
 
     @contextmanager
-    def holding_back(self, calls: int, share: float) -> Iterator[None]:
-        """Within, the budget ends early: so many calls, and that share of the seconds."""
+    def holding_back(self, calls: int, share: float, most: int | None = None) -> Iterator[None]:
+        """Within, the budget ends early: so many calls, and that share of the seconds.
+
+        It ends after ``most`` further calls too, if that is given.
+        """
         before = self.calls, self.seconds
-        self.calls = None if self.calls is None else max(1, self.calls - calls)
+        left = None if self.calls is None else max(1, self.calls - calls)
+        further = None if most is None else self.spent + most
+        self.calls = min((one for one in (left, further) if one is not None), default=None)
         self.seconds = None if self.seconds is None else self.seconds * (1 - share)
         try:
             yield

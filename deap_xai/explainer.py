@@ -79,7 +79,7 @@ class Explainer:
     budget, seconds, patience
         When to stop: model calls, wall time, the search's model calls without gain, which is a mask
         more probable than any as small; whichever is first. A search that ends early leaves the
-        rest of the budget to dropping superpixels.
+        rest of the budget to dropping superpixels, which takes ``patience`` calls at most.
     seed
         Same seed, same explanation, on one machine at one batch size: last digits depend on these.
     weights, device, transform, size, class_names, batch_size
@@ -333,8 +333,8 @@ class Explainer:
         try:
             with budget.holding_back(held, 0.15 + more):
                 self.search(evaluator)
-            budget.patience = None  # it is the search that may lose patience, not the checks
-            with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more):
+            patience, budget.patience = budget.patience, None  # neither dropping nor checks lose it
+            with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, patience):
                 self._drop(evaluator)
         except KeyboardInterrupt:
             if len(evaluator.archive) == 0:

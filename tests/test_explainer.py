@@ -65,6 +65,21 @@ def test_other_limits_end_the_search_and_leave_the_checks(
     assert e.minimal is not None
 
 
+@pytest.mark.parametrize(("patience", "dropped"), [(10, 1), (20, 2), (40, 3), (None, 15)])
+def test_dropping_takes_as_many_calls_as_patience_at_most(patience, dropped):
+    def fewer_is_better(views):
+        p = 0.9 - (views[:, ::10, ::10, 0] > 0).mean(axis=(1, 2)) / 10
+        return np.stack([p, 1 - p], axis=1)
+
+    explainer = dx.Explainer(
+        fewer_is_better, segments="grid:n_segments=16", fill="black", budget=1000,
+        algorithm=lambda population, toolbox: None, patience=patience,
+    )  # fmt: skip
+    e = explainer.explain(np.full((40, 40, 3), 200, np.uint8))
+    assert e.n_segments - e.size == dropped  # each round asks for all that are one smaller
+    assert e.minimal is not None  # the checks have the rest of the budget
+
+
 def test_the_target_by_index_and_name(make_explainer, image):
     explainer = make_explainer(budget=60, class_names=["a cat", "a dog"])
     assert explainer.explain(image).target_name == "a dog"

@@ -19,9 +19,7 @@ UNSUMMED = (
 Rows = NDArray[np.floating[Any]]
 
 
-def softmax_due(
-    rows: Rows, on_noise: Callable[[], Rows], *, exact: bool
-) -> tuple[bool, str]:
+def softmax_due(rows: Rows, on_noise: Callable[[], Rows], *, exact: bool) -> tuple[bool, str]:
     """Whether answers are logits, which a softmax makes probabilities, and what is uncertain then.
 
     Probabilities lie in 0..1 and sum to 1 in each row, within a thousandth or, where the model

@@ -198,9 +198,29 @@ def test_labels_are_those_given_last(pictures, tmp_path):
     for label in ("toad", "frog"):
         (pictures / "all.csv").write_text(f"path,label\na.png,{label}\n")
         model = CellModel()
-        dx.batch(pictures / "all.csv", model, tmp_path / "run", **SMALL)
+        settings = {**SMALL, "class_names": ["toad", "frog"]}
+        dx.batch(pictures / "all.csv", model, tmp_path / "run", **settings)
         assert table(tmp_path / "run")["label"].to_pylist() == [label]
     assert model.images == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "message"),
+    [
+        ("frg", ["toad", "frog"], r"label 'frg' is no class.*mean 'frog'\?; it is b\.png's: leave"),
+        ("2", ["toad", "frog"], "label '2' is no class of this model, which has 2; it is b"),
+        ("frog", None, "label 'frog': this model has no class names; give an index; it is b"),
+    ],
+)
+def test_a_label_that_is_no_class_is_told_before_anything_runs(
+    pictures, tmp_path, label, names, message
+):
+    (pictures / "all.csv").write_text(f"path,label\na.png,1\nb.png,{label}\na.png,\n")
+    model = CellModel()
+    with pytest.raises(SettingError, match=message):
+        dx.batch(pictures / "all.csv", model, tmp_path / "run", **{**SMALL, "class_names": names})
+    assert model.images == 0
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_process_died_over_comes_last(pictures, tmp_path):

@@ -146,11 +146,15 @@ def test_odd_pictures():
     maps[0, :, 0] = 1  # a border
     maps[1, 6:, :2], maps[1, 3, 3] = 1, 1  # a corner
     maps[2, 3:5, 3:5] = 1
-    table = made_table(area=[0.1, 0.1, 0.01, 0.1], probability_empty=[0, 0.89, 0.5, 0.9])
+    table = made_table(
+        area=[0.1, 0.1, 0.01, 0.1], probability_empty=[0, 0.89, 0.5, 0.9],
+        size=[9, 44, 45, 46], n_segments=[50, 50, 50, 51],
+    )  # fmt: skip
     assert overview._odd(table, maps) == {
         "border": ["0.png"],
         "corner": ["1.png"],
         "tiny": ["2.png"],
+        "everything": ["2.png", "3.png"],
         "empty": ["3.png"],
     }
 
@@ -217,10 +221,47 @@ def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
     found = dx.summary(tmp_path / "run")
     assert (len(found.ids), found.failed) == (1, 1)
     assert not (tmp_path / "run" / "results.parquet").exists()
-    assert "1 pictures explained, 1 more failed; model CellModel" in found.table()
+    assert "1 picture explained, 1 more failed; model CellModel" in found.table()
     found.plot_maps()
     with pytest.raises(SettingError, match="no 3 of these explanations are alike"):
         found.plot_groups()
+
+
+def all_of_bright_ones_one_corner_of_dark_ones(views):
+    red = views[..., 0]
+    p = np.where(red.max(axis=(1, 2)) > 150, red.mean(axis=(1, 2)) / 255, 0.9 * (red[:, 0, 0] > 0))
+    return np.stack([p, 1 - p], axis=1)
+
+
+def test_what_keeps_everything_is_in_no_group(tmp_path):
+    for i, red in enumerate([250, 9, 9, 9, 9, 250]):
+        picture = np.full((24, 24, 3), (red, i, 0), np.uint8)
+        PILImage.fromarray(picture).save(tmp_path / f"{i}.png")
+    dx.batch(
+        tmp_path, all_of_bright_ones_one_corner_of_dark_ones, tmp_path / "run", workers=1,
+        segments="grid:n_segments=16", fill="black", budget=200,
+    )  # fmt: skip
+    found = dx.summary(tmp_path / "run")
+    assert found.odd["everything"] == ["0.png", "5.png"]
+    assert sum(group.pictures for group in found.groups) == 4
+    typical = {found.images[i] for group in found.groups for i in group.typical}
+    assert typical == {f"{i}.png" for i in range(1, 5)}
+    text = found.table()
+    assert "keeps nearly everything, and so says little (is in no group below): 2: 0.png, 5" in text
+    assert "4 (67%), mostly upper left" in text
+    assert "in smaller groups" not in text
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "groups.png").write_bytes(b"of an earlier run")
+    for image in ("2.png", "3.png"):
+        [row] = [i for i, name in enumerate(found.images) if name == image]
+        RunFolder(tmp_path / "run").file(found.ids[row]).unlink()
+    (tmp_path / "run" / "results.parquet").unlink()
+    done = CliRunner().invoke(
+        cli.main, ["summary", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "2 (50%) in smaller groups" in done.output
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["maps.png", "summary.json"]
 
 
 def test_nothing_to_sum_up(tmp_path):

@@ -25,8 +25,8 @@ def class_name(index: int, class_names: Sequence[str] | None) -> str:
     return str(class_names[index])
 
 
-def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
-    """The index of a class given by index or name.
+def class_index(target: int | str, class_names: Sequence[str] | None, what: str = "target") -> int:
+    """The index of a class given by index or name; ``what`` it is called in messages.
 
     Case and underscores don't matter unless they alone tell two classes apart, as with ImageNet's
     ``Cardigan``, a dog, and ``cardigan``, a garment.
@@ -43,10 +43,10 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
     """
     if isinstance(target, (int, np.integer)):
         if target < 0:
-            raise SettingError(f"target must be a class index from 0 up; got {target}")
+            raise SettingError(f"{what} must be a class index from 0 up; got {target}")
         return int(target)
     if not isinstance(target, str):
-        raise SettingError(f"target must be a class's index or name; got {target!r}")
+        raise SettingError(f"{what} must be a class's index or name; got {target!r}")
     names = [] if class_names is None else [str(name) for name in class_names]
     folded = [folded_name(name) for name in names]
     alike = [i for i, name in enumerate(folded) if name == folded_name(target)]
@@ -54,7 +54,7 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
     alike = [i for i, name in enumerate(names) if name == target] or alike
     if len(alike) > 1:
         raise SettingError(
-            f"target {target!r} may be any of the classes "
+            f"{what} {target!r} may be any of the classes "
             f"{', '.join(f'{names[i]!r} ({i})' for i in alike)}; give an index, or the name as it "
             "stands there if that tells them apart"
         )
@@ -63,10 +63,10 @@ def class_index(target: int | str, class_names: Sequence[str] | None) -> int:
     if target.isdecimal():
         return int(target)
     if class_names is None:
-        raise SettingError(f"target {target!r}: this model has no class names; give an index")
+        raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
     close = difflib.get_close_matches(folded_name(target), folded, n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise SettingError(f"target {target!r} is no class of this model{hint}")
+    raise SettingError(f"{what} {target!r} is no class of this model{hint}")
 
 
 def folded_name(name: str) -> str:

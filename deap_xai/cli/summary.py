@@ -26,6 +26,7 @@ def summary(run: Path, out: Path | None, as_json: bool) -> None:
     """
     from deap_xai.plotting import save_png, use_files_only
     from deap_xai.runs import summary as summarise
+    from deap_xai.runs.words import large_groups
 
     use_files_only()
     found = summarise(run)
@@ -35,9 +36,10 @@ def summary(run: Path, out: Path | None, as_json: bool) -> None:
         return
     make_folder(out)
     figures = {"maps.png": found.plot_maps()}
-    if found.groups:
+    if large_groups(found):
         figures["groups.png"] = found.plot_groups()
     try:
+        (out / "groups.png").unlink(missing_ok=True)  # an earlier run may have had some
         for name, figure in figures.items():
             save_png(figure, out / name)
         (out / "summary.json").write_text(text + "\n")

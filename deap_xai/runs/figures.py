@@ -14,7 +14,7 @@ from deap_xai.plotting import EDGE, draw_view, kept_picture
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.places import CELLS
 from deap_xai.runs.rows import GRID
-from deap_xai.runs.words import GROUPS, LEAST
+from deap_xai.runs.words import LEAST, large_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def draw_groups(summary: Summary) -> Figure:
     """
     from matplotlib import pyplot as plt
 
-    shown = [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
+    shown = large_groups(summary)
     if not shown:
         raise SettingError(f"no {LEAST} of these explanations are alike: there is no group to draw")
     figure, grid = plt.subplots(

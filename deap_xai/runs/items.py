@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from deap_xai.backends.classes import class_index
 from deap_xai.errors import ImageError, SettingError
 
-__all__ = ["Images", "Item", "list_items"]
+__all__ = ["Images", "Item", "check_labels", "list_items"]
 
 Images: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 """A folder, a list or a table of images by its path, or the images' own paths."""
@@ -107,6 +108,35 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
             f"{', '.join(sorted(SUFFIXES))}"
         )
     return source, sorted(items.values(), key=lambda item: (item.image, item.target or ""))
+
+
+def check_labels(items: Iterable[Item], class_names: Sequence[str] | None) -> None:
+    """See that labels are classes of the model: any other would count as a wrong answer.
+
+    Raises
+    ------
+    SettingError
+        If one isn't.
+
+    Examples
+    --------
+    >>> check_labels([Item("1", "a.png", "/a.png", label="frog")], ["tree frog", "newt"])
+    Traceback (most recent call last):
+    ...
+    deap_xai.errors.SettingError: label 'frog' is no class of this model; did you mean \
+    'tree frog'?; it is a.png's: leave the label empty where the model has no such class
+    """
+    first = {item.label: item for item in reversed(list(items)) if item.label is not None}
+    for label, item in first.items():
+        advice = f"it is {item.image}'s: leave the label empty where the model has no such class"
+        try:
+            index = class_index(label, class_names, "label")
+        except SettingError as error:
+            raise SettingError(f"{error}; {advice}") from error
+        if class_names is not None and index >= len(class_names):
+            raise SettingError(
+                f"label {label!r} is no class of this model, which has {len(class_names)}; {advice}"
+            )
 
 
 def _item(root: Path, path: str, target: str | None = None, label: str | None = None) -> Item:

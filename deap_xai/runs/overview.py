@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from deap_xai.backends.classes import folded_name
-from deap_xai.checks import PASSES
+from deap_xai.checks import MOST, PASSES
 from deap_xai.errors import SettingError
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.groups import Group, groups
@@ -92,9 +92,9 @@ class Summary:
         watermarks and tags.
     odd
         Pictures, by name, whose explanation lies at the ``"border"``, in a ``"corner"``, is
-        ``"tiny"``, or passes on the ``"empty"`` view.
+        ``"tiny"``, keeps nearly ``"everything"``, or passes on the ``"empty"`` view.
     groups
-        Groups of look-alike explanations, largest first.
+        Groups of look-alike explanations, largest first, without those that keep nearly everything.
     ids
         Id of each picture; ``groups`` count in it.
     images
@@ -193,6 +193,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
     names = np.array(table["target_name"].to_pylist())
     figures = _figures(table)
+    some = np.flatnonzero(figures["kept"] < MOST)
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
     everything = np.ones(len(names), bool)
     return Summary(
@@ -205,7 +206,10 @@ def summary(run: str | os.PathLike[str]) -> Summary:
         ],
         places=standing_out(maps, figures["kept"], names),
         odd=_odd(table, maps),
-        groups=groups(maps, colours, names),
+        groups=[
+            group._replace(typical=tuple(some[list(group.typical)].tolist()))
+            for group in groups(maps[some], colours[some], names[some])
+        ],
         ids=table["id"].to_pylist(),
         images=table["image"].to_pylist(),
     )
@@ -271,6 +275,7 @@ def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:
         "border": outer / total >= BORDER,
         "corner": corners.max(axis=1) / total >= CORNER,
         "tiny": _numbers(table, "area") < TINY,
+        "everything": _numbers(table, "size") >= MOST * _numbers(table, "n_segments"),
         "empty": _empty_passes(table),
     }
     images = np.array(table["image"].to_pylist(), object)

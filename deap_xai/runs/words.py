@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from deap_xai.runs.groups import Group
     from deap_xai.runs.overview import ClassSummary, Summary
 
-__all__ = ["told"]
+__all__ = ["large_groups", "told"]
 
 CLASSES = 20
 """Classes in the text; the JSON has all."""
@@ -35,6 +35,7 @@ REASONS = {
     "border": "lies at the border (nine tenths of it in the outer eighth)",
     "corner": "lies in a corner (half of it in a quarter by a quarter)",
     "tiny": "is tiny (less than 2 % of the view)",
+    "everything": "keeps nearly everything, and so says little (is in no group below)",
     "empty": "passes on the empty view (try another --fill)",
 }
 
@@ -43,7 +44,7 @@ def told(summary: Summary) -> str:
     """All of a summary but its maps, in lines of some 100 characters."""
     failed = f", {summary.failed} more failed" if summary.failed else ""
     lines = [
-        f"{len(summary.ids)} pictures explained{failed}; model {summary.settings['model']}",
+        f"{_pictures(len(summary.ids))} explained{failed}; model {summary.settings['model']}",
         "",
         *_classes(summary),
         LEGEND,
@@ -57,6 +58,15 @@ def told(summary: Summary) -> str:
         *_groups(summary),
     ]
     return "\n".join(lines)
+
+
+def large_groups(summary: Summary) -> list[Group]:
+    """The groups that text and figure show: the largest, of three pictures at least."""
+    return [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
+
+
+def _pictures(n: int) -> str:
+    return f"{n} picture{'s' * (n != 1)}"
 
 
 def _classes(summary: Summary) -> Iterator[str]:
@@ -88,7 +98,7 @@ def _places(summary: Summary) -> Iterator[str]:
     for place in summary.places:
         who = "all classes" if place.target_name is None else place.target_name
         yield (
-            f"  {place.where}, {who} ({place.pictures} pictures): {place.coverage:.0%} of it is "
+            f"  {place.where}, {who} ({_pictures(place.pictures)}): {place.coverage:.0%} of it is "
             f"kept,\n    {place.expected:.0%} expected by chance, p < {_above(place.p)}; "
             f"it holds {place.share:.0%} of all that is kept"
         )
@@ -116,7 +126,7 @@ def _odd(summary: Summary) -> Iterator[str]:
 
 def _groups(summary: Summary) -> Iterator[str]:
     total = len(summary.ids)
-    large = [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
+    large = large_groups(summary)
     for group in large:
         classes = [f"{count} {name}" for name, count in group.classes.items()]
         shown = ", ".join(classes[:NAMES]) + (", …" if len(classes) > NAMES else "")
@@ -125,9 +135,11 @@ def _groups(summary: Summary) -> Iterator[str]:
             f"  {group.pictures} ({group.pictures / total:.0%}), mostly {_where(group)}, mean "
             f"colour #{colour}: {shown}; such as {summary.images[group.typical[0]]}"
         )
-    rest = total - sum(group.pictures for group in large)
+    rest = sum(group.pictures for group in summary.groups) - sum(g.pictures for g in large)
     if rest:
         yield f"  {rest} ({rest / total:.0%}) in smaller groups"
+    if not summary.groups:
+        yield "  none"
 
 
 def _where(group: Group) -> str:

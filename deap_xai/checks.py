@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from deap_xai.archive import Archive, FrontPoint, best_by_size, front
+from deap_xai.archive import Archive, FrontPoint, best_by_size, front, full_and_empty
 from deap_xai.budget import Budget
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
@@ -90,20 +90,19 @@ def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[F
     return order
 
 
-def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) -> list[str]:
+def cautions(own: Evaluator, asked: int, mask: Mask) -> list[str]:
     """What a reader should know before taking a mask (S,) for an explanation.
 
     Parameters
     ----------
     own
-        Whose numbers are reported.
+        Whose numbers are reported; what its archive doesn't hold isn't judged.
     asked
         How many masks were evaluated in the search.
-    full, empty
-        The target's probability on the full and the empty view, 0..1 or NaN.
     mask
         What is shown, (S,), bool.
     """
+    full, empty, rest = own.archive.known(np.vstack([full_and_empty(len(mask)), ~mask])).tolist()
     notes = [own.backend.caution] if own.backend.caution else []
     if asked < own.n_segments / 2:
         notes.append(
@@ -119,6 +118,11 @@ def cautions(own: Evaluator, asked: int, full: float, empty: float, mask: Mask) 
         notes.append(
             f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
             "fill nothing in the picture is needed for the answer; try another fill"
+        )
+    elif rest >= PASSES * full:
+        notes.append(
+            f"the rest alone, without the kept part, gives {rest:.3f}, the full view {full:.3f}: "
+            "what is kept is enough for the answer, but not needed"
         )
     if mask.sum() >= MOST * len(mask):
         notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deap_xai.objectives import registered_weight
+from deap_xai.objectives import Objective, registered_weight
 
 if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
@@ -28,7 +28,7 @@ def described(explainer: Explainer) -> dict[str, Any]:
         "fill": _named(explainer.fill),
         "algorithm": _named(explainer.algorithm),
         "operators": {role: _named(spec) for role, spec in explainer.operators.items()},
-        "objectives": [_with_parameters(o.name, o.function) for o in explainer.objectives],
+        "objectives": [_objective(o) for o in explainer.objectives],
         "pick": _named(explainer.pick),
         "population": explainer.population,
         "budget": explainer.limits().calls,
@@ -54,6 +54,13 @@ def _python_only(explainer: Explainer) -> list[str]:
     own = [o for o in explainer.objectives if o.weight != registered_weight(o)]
     shell_lacks = [key for key in ("transform", "size") if explainer.given[key] is not None]
     return [*found, *(f"objective {o.name}" for o in own), *shell_lacks]
+
+
+def _objective(objective: Objective) -> str:
+    """As a spec, with the weight where the name alone stands for another or none."""
+    spec = _with_parameters(objective.name, objective.function)
+    own = objective.weight != registered_weight(objective)
+    return f"{spec} with weight {objective.weight:g}" if own else spec
 
 
 def _named(value: Any) -> str:

@@ -365,7 +365,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
-        notes += cautions(own, len(evaluator.archive), full, empty, picked.mask)
+        notes += cautions(own, len(evaluator.archive), picked.mask)
         notes += unmet(self._pick, picked)
         return Explanation(
             mask=picked.mask,

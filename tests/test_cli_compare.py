@@ -66,6 +66,14 @@ def test_every_combination_is_a_variant(folder):
     assert "best probability +" in result.stdout
 
 
+def test_several_objectives_are_a_level_too(folder):
+    result = run("--algorithm", "eaNSGA2", "--vary", "objectives=probability size",
+                 "--vary", "objectives=probability area", "--seeds", "1")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(folder / "deap-xai-compare" / "runs.csv")
+    assert table["variant"].tolist() == ["probability size", "probability area"]
+
+
 def test_a_failing_run_is_told_and_exits_with_one(folder, monkeypatch):
     class Moody(CellModel):
         def __call__(self, images):

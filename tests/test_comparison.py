@@ -397,9 +397,10 @@ def test_factorial_says_what_it_doesnt_know():
         factorial({"mutat": ["mutFlipBit"]})
     with pytest.raises(SettingError, match="two variants would be called 'mutStep'"):
         factorial({"mutate": ["mutStep", "mutStep"]})
-    assert list(factorial({"mutate": [idle], "objectives": [("probability", "size")]})) == [
-        "idle + objectives=('probability', 'size')"
-    ]
+    levels = {"mutate": [idle], "objectives": [("probability", "size"), [(idle, 1.0)]]}
+    plain, own = factorial(levels)
+    assert plain == "idle + probability size"
+    assert own.startswith("idle + objectives=[(<function idle")
 
 
 def test_calls_under_other_fills_are_counted(compared, model):

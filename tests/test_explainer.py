@@ -110,7 +110,7 @@ def test_several_objectives(make_explainer, image):
         return masks.sum(axis=1)
 
     e = make_explainer(budget=100, objectives=[(brightness, -1.0)]).explain(image)
-    assert e.settings["objectives"] == ["brightness"]
+    assert e.settings["objectives"] == ["brightness with weight -1"]
 
 
 def test_a_function_as_algorithm(make_explainer, image, model):
@@ -401,6 +401,29 @@ def test_it_says_so_when_nearly_everything_is_kept(make_explainer, image):
     assert any("no small part was found" in note for note in everything.warnings) == kept
     whole = make_explainer(model=lambda x: np.full((len(x), 2), 0.5), pick="best", budget=3)
     assert "no small part was found" not in " ".join(whole.explain(image).warnings)
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_rest_that_is_enough_as_well_is_said(twice):
+    """Either of two corners is enough; or both are the same one."""
+
+    def corners(views):
+        other = views[:, -1, -1, 0] if twice else views[:, 0, 0, 0]
+        p = np.where((views[:, 0, 0, 0] > 0) | (other > 0), 0.9, 0.1)
+        return np.stack([1 - p, p], axis=1)
+
+    e = dx.Explainer(corners, segments="grid:n_segments=16", fill="black", budget=120).explain(
+        np.full((16, 16, 3), 255, np.uint8), target=1
+    )
+    assert e.size == 1
+    assert e.warnings == (
+        (
+            "the rest alone, without the kept part, gives 0.900, the full view 0.900: what is kept "
+            "is enough for the answer, but not needed",
+        )
+        if twice
+        else ()
+    )
 
 
 def test_a_class_that_the_model_hardly_sees_is_said(make_explainer, image):

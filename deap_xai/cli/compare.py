@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ __all__ = ["compare"]
 
 LEFT_OUT = ("model", "pick", "seconds", "patience", "seed", "engine", "precision")
 """Options of one explanation that mean nothing where runs are compared at equal model calls."""
+
+KINDS: dict[str, Callable[[str], Any]] = {"population": int, "objectives": str.split}
+"""What becomes of a level's text, where it isn't a spec."""
 
 EXAMPLES = """\b
 Examples:
@@ -32,8 +35,9 @@ Examples:
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--vary", multiple=True, required=True, metavar="WHAT=SPEC",
               help="One level of what varies: an operator's role (mate, mutate, select, bits) or "
-              "algorithm, segments, fill, objectives, population. Repeatable; every combination "
-              "of levels is a variant.")  # fmt: skip
+              "algorithm, segments, fill, population, objectives (several between blanks: "
+              "'objectives=probability size'). Repeatable; every combination of levels is a "
+              "variant.")  # fmt: skip
 @click.option("--model", "models", multiple=True, default=["mobilenet_v2"], show_default=True,
               metavar="NAME", help="As for explain. Repeatable.")  # fmt: skip
 @partial(model_options, leave_out=LEFT_OUT)
@@ -101,5 +105,5 @@ def _levels(vary: Sequence[str]) -> dict[str, list[Any]]:
         what, spec = key_and_spec(text, "--vary")
         if what == "population" and not spec.isdecimal():
             raise click.BadParameter(f"{text!r}: expected a number", param_hint="--vary")
-        levels.setdefault(what, []).append(int(spec) if what == "population" else spec)
+        levels.setdefault(what, []).append(KINDS.get(what, str)(spec))
     return levels

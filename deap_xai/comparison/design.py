@@ -201,6 +201,8 @@ def _label(key: str, level: Any) -> str:
         return level
     if callable(level):
         return str(getattr(level, "__name__", type(level).__name__))
+    if isinstance(level, (list, tuple)) and all(isinstance(part, str) for part in level):
+        return " ".join(level)
     return f"{key}={level}"
 
 

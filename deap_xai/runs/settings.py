@@ -13,7 +13,6 @@ import numpy as np
 from deap_xai import __version__
 from deap_xai.digests import plain_repr
 from deap_xai.explainer import Explainer
-from deap_xai.objectives import registered_weight
 from deap_xai.registry import parse_spec
 
 __all__ = ["run_settings", "settings_hash"]
@@ -49,8 +48,6 @@ def run_settings(
         contents["fill"] = _file_digest(path) if path.is_file() else None
     if given.get("transform") is not None:
         contents["transform"] = hashlib.sha256(plain_repr(given["transform"])).hexdigest()[:16]
-    own_weights = [o for o in explainer.objectives if o.weight != registered_weight(o)]
-    contents["objectives"] = ", ".join(f"{o.name} with weight {o.weight:g}" for o in own_weights)
     named = {"model": model} if isinstance(model, str) else {}
     return {
         "deap_xai": __version__,

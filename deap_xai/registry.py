@@ -13,7 +13,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from numbers import Integral, Real
 from types import ModuleType
@@ -69,6 +69,8 @@ class Registry:
         A module whose public functions also answer by name (DEAP's ``tools`` for operators).
     takes
         What its functions are called with, by position; nothing: that isn't checked here.
+    unfit
+        Names of the library that answer, but aren't offered.
 
     Examples
     --------
@@ -85,9 +87,14 @@ class Registry:
     """
 
     def __init__(
-        self, kind: str, library: ModuleType | None = None, takes: Sequence[str] = ()
+        self,
+        kind: str,
+        library: ModuleType | None = None,
+        takes: Sequence[str] = (),
+        unfit: Collection[str] = (),
     ) -> None:
         self.kind = kind
+        self._unfit = unfit
         self._takes = takes
         self._library = library
         self._functions: dict[str, Callable[..., Any]] = {}
@@ -102,10 +109,10 @@ class Registry:
         return sorted({*self._functions, *self._plugins})
 
     def library_names(self) -> list[str]:
-        """The library's crossovers, mutations and selections that answer by name too, sorted."""
+        """The library's crossovers, mutations and selections that are offered too, sorted."""
         found = [] if self._library is None else sorted(vars(self._library))
         kinds = [name for name in found if re.match("(cx|mut|sel)[A-Z]", name)]
-        return [name for name in kinds if name not in self._functions]
+        return [name for name in kinds if name not in self._functions and name not in self._unfit]
 
     def get(self, name: str) -> Callable[..., Any]:
         """The function of that name.
@@ -220,9 +227,9 @@ class Registry:
         return f"unknown {self.kind} {name!r}{hint} known: {', '.join(kin)}{more}{form}"
 
 
-def registry(kind: str, library: ModuleType | None = None, takes: Sequence[str] = ()) -> Registry:
-    """Make a :class:`Registry` and enter it in :data:`REGISTRIES`."""
-    REGISTRIES[kind] = Registry(kind, library, takes)
+def registry(kind: str, **settings: Any) -> Registry:
+    """Make a :class:`Registry`, with its arguments, and enter it in :data:`REGISTRIES`."""
+    REGISTRIES[kind] = Registry(kind, **settings)
     return REGISTRIES[kind]
 
 

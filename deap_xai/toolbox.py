@@ -233,14 +233,7 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
     @functools.wraps(getattr(function, "func", function))
     def checked(*individuals: Any, **parameters: Any) -> Any:
         length = len(individuals[0])
-        try:
-            result = function(*individuals, **parameters)
-        except OverflowError as error:  # array.array takes -128..127
-            raise OperatorError(f"{name} wrote something that is no bit: {error}") from error
-        except TypeError as error:
-            if "array" not in str(error) and "integer" not in str(error):
-                raise
-            raise OperatorError(f"{name} wrote something that is no bit: {error}") from error
+        result = _called(name, function, *individuals, **parameters)
         if not isinstance(result, tuple) or len(result) != n:
             came = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result)
             raise OperatorError(
@@ -255,26 +248,44 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
 
 def _checked_selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """The selection, with the number of what it returns checked."""
+    name = f"select operator {_title(function)!r}"
 
     @functools.wraps(getattr(function, "func", function))
     def checked(individuals: Sequence[Any], k: int, **parameters: Any) -> Any:
-        result = function(individuals, k, **parameters)
+        result = _called(name, function, individuals, k, **parameters)
         # Those that take nobody twice, as DEAP's selBest, give what there is.
         if not isinstance(result, Sequence) or not min(k, len(individuals)) <= len(result) <= k:
             came = f"{len(result)} of them" if isinstance(result, Sequence) else f"{result!r:.80}"
             raise OperatorError(
-                f"select operator {_title(function)!r} returned {came}; expected a list "
+                f"{name} returned {came}; expected a list "
                 f"of {k} of the {len(individuals)} individuals that it was given"
             )
         for one in result:
             if not hasattr(one, "fitness"):
                 raise OperatorError(
-                    f"select operator {_title(function)!r} returned {type(one).__name__}s without "
+                    f"{name} returned {type(one).__name__}s without "
                     "a fitness; return the individuals themselves"
                 )
         return result
 
     return checked
+
+
+def _called(name: str, operator: Callable[..., Any], *args: Any, **parameters: Any) -> Any:
+    """What an operator returns. Errors of a user's own pass, for the traceback leads to them."""
+    try:
+        return operator(*args, **parameters)
+    except Exception as error:
+        text, plain = str(error), getattr(operator, "func", operator)
+        no_bit = isinstance(error, TypeError) and ("array" in text or "integer" in text)
+        if no_bit or isinstance(error, OverflowError):  # an array of bits takes -128..127
+            raise OperatorError(f"{name} wrote something that is no bit: {text}") from error
+        if not str(getattr(plain, "__module__", "")).startswith("deap."):
+            raise
+        raise OperatorError(
+            f"{name} failed: {type(error).__name__}: {text}; it is made for other individuals, "
+            "another algorithm or other objectives: deap-xai list operators names others"
+        ) from error
 
 
 def _check_bits(individual: Any, length: int, name: str) -> None:

@@ -250,6 +250,20 @@ def test_uniform_crossovers_at_once_draw_to_the_last_bit(seed):
             assert child[0, place] != swapped
 
 
+def test_what_is_offered_of_deaps_works_on_bits(make_explainer, image):
+    """But for those with parameters of their own, which have to be given."""
+    roles = {"cx": "mate", "mu": "mutate", "se": "select"}
+    needs = {"mutUniformInt": "low=0,up=1", "selDoubleTournament": "", "selEpsilonLexicase": ""}
+    offered = operators.library_names()
+    assert "mutGaussian" not in offered
+    assert {"cxTwoPoint", "cxOrdered", "mutShuffleIndexes", "selSPEA2"} < {*offered}
+    for name in (name for name in offered if needs.get(name, "none")):
+        spec = f"{name}:{needs[name]}" if name in needs else name
+        algorithm = "eaNSGA2" if name == "selNSGA3" else "eaElitist"
+        chosen = {"algorithm": algorithm, "operators": {roles[name[:2]]: spec}, "population": 8}
+        assert make_explainer(budget=40, **chosen).explain(image).model_calls <= 40
+
+
 def test_other_operators_have_no_form_for_many_masks():
     names = {*operators.names(), *operators.library_names()}
     with_form = {name for name in names if on_masks(operators.get(name), {}) is not None}

@@ -393,6 +393,22 @@ def test_errors_of_the_operators_own_pass_through(toolbox):
         toolbox.mutate(toolbox.individual())
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "role", "name", "message"),
+    [
+        ("eaElitist", "select", "selNSGA3", "select operator 'selNSGA3' failed: IndexError"),
+        ("eaNSGA2", "select", "selTournamentDCD", "failed: AttributeError: .*'crowding_dist'"),
+        ("eaElitist", "mate", "cxESTwoPoint", "mate operator 'cxESTwoPoint' failed: .*'strategy'"),
+    ],
+)
+def test_what_of_deaps_fits_nothing_here_says_so(
+    make_explainer, image, algorithm, role, name, message
+):
+    explainer = make_explainer(algorithm=algorithm, operators={role: name}, budget=60)
+    with pytest.raises(OperatorError, match=f"{message}.*; it is made for other individuals"):
+        explainer.explain(image)
+
+
 def test_first_bits_may_be_an_array(make_explainer, image):
     mask = np.arange(S) % 2 == 0
     for bits in (mask, mask.astype(int), mask.tolist()):

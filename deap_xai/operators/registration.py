@@ -6,4 +6,12 @@ from deap_xai.registry import registry
 
 __all__ = ["operators"]
 
-operators = registry("operator", library=tools)
+UNFIT = frozenset(
+    "cxBlend cxESBlend cxESTwoPoint cxESTwoPoints cxMessyOnePoint cxSimulatedBinary "
+    "cxSimulatedBinaryBounded cxTwoPoints mutESLogNormal mutGaussian mutPolynomialBounded "
+    "selNSGA3WithMemory selTournamentDCD".split()
+)
+"""DEAP's for other individuals than bitstrings of one length, for other calls than ours, or under a
+former name."""
+
+operators = registry("operator", library=tools, unfit=UNFIT)

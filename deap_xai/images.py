@@ -261,7 +261,10 @@ def _from_pillow(picture: PIL.Image.Image, name: str) -> Image:
         is_png = picture.format == "PNG"
         picture = _upright(picture)
         if picture.mode == "F" or picture.mode.startswith("I"):
-            return _grey_to_rgb(_shallow(np.asarray(picture), name, is_png))
+            values = np.asarray(picture)
+            grey = _shallow(values, name, is_png)
+            grey[values == picture.info.get("transparency", -1)] = 255  # laid over white
+            return _grey_to_rgb(grey)
         if picture.mode == "La":  # Pillow converts premultiplied grey to nothing but LA
             picture = picture.convert("LA")
         if picture.has_transparency_data:

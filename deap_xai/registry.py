@@ -48,8 +48,8 @@ FILLED = frozenset(
 """Parameters that a caller fills in by name, so that no spec sets them: DEAP's own for operators
 and algorithms, then what the toolbox knows of the picture and of chance."""
 
-RATES = frozenset(("cxpb", "mutpb", "indpb"))
-"""DEAP's names for probabilities."""
+RATES = frozenset(("cxpb", "mutpb", "indpb", "p"))
+"""Names of probabilities: DEAP's, and our own."""
 
 COUNTS = frozenset(("tournsize", "shortlist", "draws", "n_elite"))
 """Numbers of things, of which there must be one at least."""

@@ -295,7 +295,7 @@ def test_weights_in_files_beside_it_are_part_of_a_file(tmp_path, engine):
 def test_a_file_of_the_users(tmp_path, engine, shape, kind, answers, abs_):
     path = write(tmp_path / "model.onnx", shape, kind, answers)
     spec = path if kind == "byte" else f"{path}:mean={MEAN},std={STD}"
-    backend = load_backend(spec, engine=engine, class_names="abcd")
+    backend = load_backend(spec, engine=engine, class_names=list("abcd"))
     masked_view, masks = masked()
     views = masked_view.render(masks)
     expected = logits_of(views) if kind == "byte" else logits_of(views, MEAN, STD)
@@ -306,7 +306,7 @@ def test_a_file_of_the_users(tmp_path, engine, shape, kind, answers, abs_):
     assert backend.caution == ""
     bare = load_backend(path, engine=engine).caution
     assert bare.startswith("the file was given no mean and std") == (kind != "byte")
-    assert (backend.name, backend.class_names) == (spec, "abcd")
+    assert (backend.name, backend.class_names) == (spec, list("abcd"))
     image = np.zeros((20, 30, 3), np.uint8)
     assert backend.view(image).shape == ((20, 30, 3) if "h" in shape else (6, 8, 3))
     assert backend.batch_size == (shape[0] if isinstance(shape[0], int) else 8)

@@ -212,6 +212,21 @@ def test_evaluation_mode_and_the_users_size():
     assert (backend.predict(view[None]) == backend.predict(view[None])).all()
 
 
+@pytest.mark.parametrize(
+    ("transform", "came"),
+    [
+        (lambda image: np.asarray(image, np.float32), r"ndarray of shape \(12, 16, 3\)"),
+        (lambda image: torch.zeros(1, 3, 8, 8), r"Tensor of shape \(1, 3, 8, 8\)"),
+        (lambda image: image, "Image"),
+        (lambda image: None, "NoneType"),
+    ],
+)
+def test_a_transform_must_give_one_input(transform, came):
+    backend = TorchBackend(tiny(), transform=transform, device="cpu")
+    with pytest.raises(BackendError, match=f"the transform made {came}.*without a batch axis"):
+        backend.predict(np.zeros((2, 12, 16, 3), np.uint8))
+
+
 @pytest.mark.parametrize("as_probabilities", [True, False])
 def test_softmax_only_where_it_is_due(as_probabilities):
     body = tiny()

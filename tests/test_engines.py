@@ -65,11 +65,11 @@ def test_every_engine_agrees_with_torch(engine, precision, installed):
         pytest.skip(f"needs the extra {ENGINES[engine].extra}")
     masked_view, masks = masked()
     module = net()
-    own = TorchBackend(module, size=(12, 16), device="cpu", class_names="abcd", batch_size=4)
+    own = TorchBackend(module, size=(12, 16), device="cpu", class_names=list("abcd"), batch_size=4)
     right = own.predict_masked(masked_view, masks)
     before = [p.clone() for p in module.parameters()]
     made = functools.partial(
-        load_backend, module, size=(12, 16), device="cpu", class_names="abcd", batch_size=4,
+        load_backend, module, size=(12, 16), device="cpu", class_names=list("abcd"), batch_size=4,
         engine=engine, precision=precision,
     )  # fmt: skip
     if (engine, precision) == ("openvino", "bf16") and not openvino_has_bf16():
@@ -84,7 +84,7 @@ def test_every_engine_agrees_with_torch(engine, precision, installed):
         assert found.dtype == np.float32
         assert found == pytest.approx(right, abs=1e-5 if precision == "fp32" else 0.02)
     assert (backend.engine, backend.precision, backend.batch_size) == (engine, precision, 4)
-    assert (backend.name, backend.class_names, backend.choice) == ("Sequential", "abcd", "")
+    assert (backend.name, backend.class_names, backend.choice) == ("Sequential", list("abcd"), "")
     assert backend.view(np.zeros((9, 9, 3), np.uint8)).shape == (12, 16, 3)
     if (engine, precision) == ("torch", "fp32"):
         assert backend.reference is None

@@ -155,6 +155,19 @@ def test_sixteen_bit_png_is_scaled_not_clipped(tmp_path, colour_type, channels):
     np.testing.assert_allclose(image[0], SHALLOW[:, None].repeat(3, 1), atol=1)
 
 
+def test_one_deep_grey_may_stand_for_transparency(tmp_path):
+    """Pillow can't write it: a chunk of its own goes in before the pixels."""
+    PIL.Image.fromarray(STEPS).save(tmp_path / "plain.png")
+    plain = (tmp_path / "plain.png").read_bytes()
+    head = plain.index(b"IDAT") - 4
+    data = b"tRNS" + struct.pack(">H", 1000)
+    chunk = struct.pack(">I", 2) + data + struct.pack(">I", zlib.crc32(data))
+    (tmp_path / "clear.png").write_bytes(plain[:head] + chunk + plain[head:])
+    expected = load_image(tmp_path / "plain.png").copy()
+    expected[STEPS == 1000] = 255
+    assert (load_image(tmp_path / "clear.png") == expected).all()
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
 def test_sixteen_bit_grey_of_pillow_and_tiff(tmp_path, mode):
     picture = PIL.Image.frombytes(

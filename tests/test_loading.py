@@ -150,6 +150,16 @@ def test_digits_name_the_class_of_that_name():
     assert class_index("1", ["3", "7"]) == 1
 
 
+@pytest.mark.parametrize("names", ["names.txt", {"frog", "toad"}, {0: "frog", 1: "toad"}, 7])
+def test_names_of_classes_are_a_list(names):
+    with pytest.raises(SettingError, match="class_names must be a list of names, in the order of"):
+        load_backend(lambda images: [[0.5, 0.5]] * len(images), class_names=names)
+    for fine in (["frog", "toad"], ("frog", "toad"), np.array(["frog", "toad"])):
+        assert (
+            class_index("toad", load_backend(lambda images: 0, class_names=fine).class_names) == 1
+        )
+
+
 @pytest.mark.parametrize(
     ("target", "names", "message"),
     [

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ def load_backend(
     if isinstance(model, Path):
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
+    names = options.get("class_names", ())
+    if isinstance(names, (str, bytes, Mapping)) or not hasattr(names, "__getitem__"):
+        raise SettingError(
+            f"class_names must be a list of names, in the order of the classes; got {names!r:.80}"
+        )
     if isinstance(model, str) and (found := _file_of(model)):
         options |= found
         engine = options.pop("engine", engine)

@@ -220,9 +220,19 @@ class TorchBackend(Backend):
             if self._parts is not None:
                 inputs = self._normalised(images).permute(0, 3, 1, 2)
             else:
-                drawn = [self._transform(PILImage.fromarray(image)) for image in images]  # type: ignore[misc]
-                inputs = torch.stack(drawn).to(self.device)
+                inputs = torch.stack([self._transformed(one) for one in images]).to(self.device)
             return self._forward(inputs)
+
+    def _transformed(self, image: View) -> torch.Tensor:
+        """The module's input (3, h, w) of one view, by the whole transform."""
+        found = self._transform(PILImage.fromarray(image))  # type: ignore[misc]
+        if isinstance(found, torch.Tensor) and found.ndim == 3:
+            return found
+        shape = f" of shape {tuple(found.shape)}" if hasattr(found, "shape") else ""
+        raise BackendError(
+            f"the transform made {type(found).__name__}{shape} of a PIL image; expected a float "
+            "tensor (3, h, w), without a batch axis: wrap it in a function that gives one"
+        )
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
         assert self._parts is not None

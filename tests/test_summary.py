@@ -358,3 +358,23 @@ def test_the_bar(monkeypatch, capsys, tmp_path):
     assert "52/100 images" in drawn
     assert "2 failed" in drawn
     assert "an hour" in drawn
+
+
+def test_a_line_a_minute_in_a_log(monkeypatch, capsys, tmp_path):
+    from deap_xai.cli.progress import batch_progress
+    from deap_xai.runs import Tally
+
+    clock = [1000.0]
+    monkeypatch.setattr("deap_xai.cli.progress.time.monotonic", lambda: clock[0])
+    with batch_progress(quiet=False) as report:
+        for second in range(0, 181, 10):
+            clock[0] = 1000.0 + second
+            report(Tally(tmp_path, 1000, 400 + second, 0, 400))
+        clock[0] += 60
+        report(Tally(tmp_path, 1000, 580, 2, 400))
+    assert capsys.readouterr().err.splitlines() == [
+        "460/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
+        "520/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
+        "580/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
+        "582/1000 images, 2730 an hour, 2 failed, 0.2 hours left",
+    ]

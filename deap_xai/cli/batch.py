@@ -33,7 +33,8 @@ Examples:
 @click.option("--cluster", type=click.Choice(["dask", "ray"]),
               help="Spread over a cluster instead.")  # fmt: skip
 @click.option("--address", metavar="URL", help="Where the cluster's scheduler is.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+@click.option("--quiet", "-q", is_flag=True,
+              help="No progress: no bar on a terminal, no line a minute in a log.")  # fmt: skip
 def batch(
     images: str,
     out: Path,

@@ -124,6 +124,13 @@ def test_from_an_example_to_a_toggled_piece(browser, address, width, tmp_path):
     assert "superpixels" in report.read_text(encoding="utf-8")
 
 
+def test_a_long_choice_does_not_run_into_its_arrow(browser, address):
+    reader = Reader(browser, address)
+    [box] = [one for one in reader.all("input") if one.get_attribute("aria-label") == "Classifier"]
+    style = "const s = getComputedStyle(arguments[0]); return [s.textOverflow, s.marginRight]"
+    assert browser.execute_script(style, box) == ["ellipsis", "24px"]
+
+
 def test_a_search_can_be_stopped(browser, address):
     reader = Reader(browser, address)
     reader.search_long(1)

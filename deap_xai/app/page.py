@@ -37,7 +37,7 @@ for its answer."""
 STYLE = """
 .gradio-container {max-width: 1100px !important; margin: 0 auto !important}
 #status, #says {padding: 0}
-input[role=listbox] {text-overflow: ellipsis; margin-right: 24px}
+input[role] {text-overflow: ellipsis; margin-right: 24px !important}
 #examples .grid-wrap {min-height: 0; padding: 4px}
 .says p {margin: 4px 0}
 .says .bar {height: 10px; border-radius: 5px; background: #8883; overflow: hidden; margin: 8px 0}

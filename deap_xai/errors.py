@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deap_xai.explanation import Explanation
@@ -24,6 +25,7 @@ __all__ = [
     "RunError",
     "SettingError",
     "SomeImagesFailed",
+    "check_count",
     "require",
 ]
 
@@ -93,6 +95,25 @@ class RunError(DeapXaiError, RuntimeError):
 
 class MissingExtraError(DeapXaiError, ImportError):
     """A feature needs an optional package that isn't installed."""
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """See that a value is a whole number of at least so many.
+
+    Raises
+    ------
+    SettingError
+        If it isn't.
+
+    Examples
+    --------
+    >>> check_count("workers", 0, 1)
+    Traceback (most recent call last):
+    ...
+    deap_xai.errors.SettingError: workers must be a whole number of at least 1; got 0
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise SettingError(f"{name} must be a whole number of at least {least}; got {value!r}")
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -24,9 +24,9 @@ from deap_xai.chance import seeded
 from deap_xai.checks import cautions, check, confirm, finished, reserve, unseen, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
-from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.errors import BudgetExhausted, SettingError, check_count
 from deap_xai.explanation import Explanation
-from deap_xai.fitness import Evaluator
+from deap_xai.fitness import Evaluator, Fitness
 from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
@@ -128,8 +128,8 @@ class Explainer:
         precision: str | None = None,
     ) -> None:
         limits = Budget(budget, seconds, patience)  # checked now, not at the first image
-        _check_count("population", population, 2)
-        _check_count("seed", seed, 0)
+        check_count("population", population, 2)
+        check_count("seed", seed, 0)
         for registry, spec in ((segmenters, segments), (fills, fill)):
             if isinstance(spec, str) or callable(spec):
                 registry.resolve(spec)
@@ -223,8 +223,9 @@ class Explainer:
         evaluator, notes = self._evaluator(image, target, self.limits)
         evaluator.on_batch = progress or None
         notes += unheeded(self._algorithm, [told(one) for one in self.objectives])
-        notes += self._search_and_drop(evaluator)
-        return self._conclude(evaluator, notes, start)
+        fitness = Fitness(evaluator, self.objectives)
+        notes += self._search_and_drop(evaluator, fitness)
+        return self._conclude(evaluator, fitness, notes, start)
 
     def _explain_together(
         self,
@@ -254,11 +255,12 @@ class Explainer:
         ]
         return together(jobs, self.backend, at_once=-(-self.backend.batch_size // ASKED))
 
-    def search(self, evaluator: Evaluator) -> None:
+    def search(self, evaluator: Evaluator, fitness: Fitness | None = None) -> None:
         """Run the algorithm on an evaluator until its budget ends; all it asked is in the archive.
 
         This is the search alone, without the checks of :meth:`explain`: the full and the empty
-        view first, then whatever the algorithm asks.
+        view first, then whatever the algorithm asks. A fitness function that is given is the one
+        that is called: of this evaluator and these objectives.
         """
         if isinstance(self.algorithm, str):  # a function of the user's may want any role
             check_roles(self.operators, self._roles)
@@ -269,6 +271,7 @@ class Explainer:
                 # One by one, as when the full view tells the target: last digits may depend on it.
                 evaluator.probabilities(mask[None])
             toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed)
+            toolbox.register("evaluate", fitness or Fitness(evaluator, self.objectives))
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
@@ -324,7 +327,7 @@ class Explainer:
         # Only now does the clock run: what is measured once is no part of the search.
         return Evaluator(self.backend, masked_view, index, budget()), notes
 
-    def _search_and_drop(self, evaluator: Evaluator) -> list[str]:
+    def _search_and_drop(self, evaluator: Evaluator, fitness: Fitness) -> list[str]:
         """Run the algorithm, then try to drop what isn't needed; says if it was interrupted."""
         budget = evaluator.budget
         confirms = evaluator.reference is not evaluator
@@ -332,7 +335,7 @@ class Explainer:
         more = 0.15 * confirms
         try:
             with budget.holding_back(held, 0.15 + more):
-                self.search(evaluator)
+                self.search(evaluator, fitness)
             patience, budget.patience = budget.patience, None  # neither dropping nor checks lose it
             with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, patience):
                 self._drop(evaluator)
@@ -350,7 +353,9 @@ class Explainer:
             tried = self.picked(evaluator).mask
             evaluator.probabilities(without_each(tried))
 
-    def _conclude(self, evaluator: Evaluator, notes: list[str], start: float) -> Explanation:
+    def _conclude(
+        self, evaluator: Evaluator, fitness: Fitness, notes: list[str], start: float
+    ) -> Explanation:
         found = self.picked(evaluator).mask
         own = finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
         picked = self.picked(own)
@@ -383,7 +388,8 @@ class Explainer:
             model_calls=evaluator.calls,
             seconds=time.perf_counter() - start,
             seed=self.seed,
-            settings=self.settings(),
+            settings=(settings := self.settings()),
+            pareto=fitness.pareto(settings["objectives"]),
             warnings=tuple(notes),
             reference=None if own is evaluator else own.archive,
         )
@@ -391,8 +397,3 @@ class Explainer:
     def settings(self) -> dict[str, Any]:
         """Every setting, in values that JSON knows; functions and arrays by a name."""
         return described(self)
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, (int, np.integer)) or value < least:
-        raise SettingError(f"{name} must be a whole number of at least {least}; got {value!r}")

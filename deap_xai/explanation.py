@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deap_xai.archive import Archive, FrontPoint, front
 from deap_xai.errors import SettingError
 from deap_xai.files import check_page, write_whole
+from deap_xai.pareto import Pareto
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
@@ -94,8 +95,11 @@ class Explanation:
         What the reader should know, in plain sentences.
     reference
         Where the search asked a stand-in, another engine or precision: every mask that the user's
-        own model was asked about, with its probability. All other numbers here but the archive,
-        the attribution and the history are the own model's. None: the archive is its own.
+        own model was asked about, with its probability. All other numbers here but the archive, the
+        attribution, the history and ``pareto`` are the own model's. None: the archive is its own.
+    pareto
+        What is non-dominated in all objectives of the search, of the individuals that had their
+        fitness evaluated; see :class:`~deap_xai.pareto.Pareto`. None in older files.
     """
 
     mask: Mask
@@ -116,6 +120,7 @@ class Explanation:
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     reference: Archive | None = None
+    pareto: Pareto | None = None
 
     @property
     def probability_rest(self) -> float:
@@ -305,6 +310,7 @@ class Explanation:
                 }
                 for point in self.front
             ],
+            "pareto": None if self.pareto is None else self.pareto.to_dict(),
             "checks": self.checks.to_dict(),
             "model_calls": self.model_calls,
             "seconds": self.seconds,

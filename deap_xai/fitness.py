@@ -17,6 +17,7 @@ from deap_xai.geometry import Geometry, geometry
 from deap_xai.individual import bit_table
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
+from deap_xai.pareto import Pareto, pareto
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
 
@@ -290,6 +291,7 @@ class Fitness:
     def __init__(self, evaluator: Evaluator, objectives: Sequence[Objective]) -> None:
         self.evaluator = evaluator
         self.objectives = objectives
+        self._seen: dict[bytes, tuple[float, ...]] = {}
 
     def __call__(self, individual: Sequence[int]) -> tuple[float, ...]:
         """Fitness values of one individual: one number an objective."""
@@ -301,7 +303,15 @@ class Fitness:
             return []
         masks = self._masks(individuals)
         columns = [objective(self.evaluator, masks) for objective in self.objectives]
-        return [tuple(map(float, values)) for values in zip(*columns, strict=True)]
+        found = [tuple(map(float, values)) for values in zip(*columns, strict=True)]
+        self._seen.update(zip(mask_keys(masks), found, strict=True))
+        return found
+
+    def pareto(self, names: Sequence[str]) -> Pareto:
+        """What was evaluated and isn't dominated, with a name for each objective."""
+        masks = np.frombuffer(b"".join(self._seen), bool).reshape(-1, self.evaluator.n_segments)
+        values = np.array(list(self._seen.values())).reshape(-1, len(self.objectives))
+        return pareto(names, [objective.weight for objective in self.objectives], masks, values)
 
     def _masks(self, individuals: Sequence[Sequence[int]]) -> Masks:
         n_segments = self.evaluator.n_segments

@@ -26,7 +26,7 @@ import skimage.measure
 import skimage.restoration
 from numpy.typing import NDArray
 
-from deap_xai.errors import SettingError
+from deap_xai.errors import SettingError, check_count
 from deap_xai.images import fit_image, load_image
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Masks, Segments, View, Views
@@ -154,8 +154,7 @@ def noise(view: View, segments: Segments, /, *, seed: int = 0) -> View:
     >>> bool((noise(view, segments, seed=1) == noise(view, segments, seed=1)).all())
     True
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise SettingError(f"seed must be a whole number of at least 0; got {seed!r}")
+    check_count("seed", seed, 0)
     return np.random.default_rng(seed).integers(0, 256, view.shape, dtype=np.uint8)
 
 

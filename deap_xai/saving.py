@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deap_xai.archive import Archive
 from deap_xai.errors import SettingError
+from deap_xai.pareto import Pareto
 
 if TYPE_CHECKING:
     from deap_xai.explanation import Explanation
@@ -37,6 +38,10 @@ def packed(explanation: Explanation) -> bytes:
     arrays |= {"archive_masks": archive.masks, "archive_probabilities": archive.probabilities}
     if own is not None:
         arrays |= {"reference_masks": own.masks, "reference_probabilities": own.probabilities}
+    front = explanation.pareto
+    if front is not None:
+        arrays |= {"pareto_masks": front.masks, "pareto_values": front.values}
+        scalars["pareto_names"] = front.names
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -83,12 +88,17 @@ def _fields(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     own = None
     if "reference_masks" in arrays:
         own = Archive(arrays["reference_masks"], arrays["reference_probabilities"])
+    front = None
+    if "pareto_masks" in arrays:
+        named = tuple(facts["pareto_names"])
+        front = Pareto(named, arrays["pareto_masks"], arrays["pareto_values"])
     return {
         **{name: arrays[name] for name in ARRAYS},
         **{name: facts[name] for name in SCALARS},
         "warnings": tuple(facts["warnings"]),
         "archive": Archive(arrays["archive_masks"], arrays["archive_probabilities"]),
         "reference": own,
+        "pareto": front,
         "checks": checks,
     }
 

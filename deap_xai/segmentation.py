@@ -18,7 +18,7 @@ import skimage.filters
 import skimage.segmentation
 from numpy.typing import NDArray
 
-from deap_xai.errors import ImageError, SettingError
+from deap_xai.errors import ImageError, SettingError, check_count
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Segments, View
 
@@ -348,8 +348,7 @@ def _enlarged(segments: Segments, height: int, width: int) -> Segments:
 
 def _count(name: str, value: Any, view: View) -> int:
     """A positive whole number, cut to the number of pixels: more can't be had."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise SettingError(f"{name} must be a whole number of at least 1; got {value!r}")
+    check_count(name, value, 1)
     return min(int(value), view.size // 3)
 
 

@@ -30,7 +30,7 @@ ROOMS = [
     "explanation",
     "plotting picking pages progress saving",
     "images segmentation geometry masking",
-    "archive individual chance budget",
+    "archive individual chance budget pareto",
     "registry",
     "errors typing defaults files digests processes",
 ]

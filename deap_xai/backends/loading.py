@@ -8,13 +8,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from deap_xai.backends.base import Backend
 from deap_xai.backends.function import FunctionBackend
-from deap_xai.errors import BackendError, SettingError
+from deap_xai.errors import BackendError, SettingError, check_count
 from deap_xai.registry import parse_spec, registry
 
 __all__ = ["backends", "load_backend"]
@@ -157,9 +156,7 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
         if key not in known:
             others = ", ".join(list(known)[len(args) :]) or "none"
             raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
-    size = options.get("batch_size", 1)
-    if not isinstance(size, Integral) or size < 1:
-        raise SettingError(f"batch_size must be a whole number of at least 1; got {size!r}")
+    check_count("batch_size", options.get("batch_size", 1), 1)
     return make(*args, **options)
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deap_xai.backends.measuring import probe_masks
-from deap_xai.errors import SettingError
+from deap_xai.errors import SettingError, check_count
 from deap_xai.explainer import Explainer
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.items import Images, Item, check_labels, list_items
@@ -133,8 +133,8 @@ def batch(
     >>> tally.explained, tally.failed
     (1, 0)
     """
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise SettingError(f"workers must be a whole number of at least 1; got {workers!r}")
+    if workers is not None:
+        check_count("workers", workers, 1)
     source, items = list_items(images, Path(out))
     folder = RunFolder(out)
     explainer, settings = _chosen(folder, model, settings, items)

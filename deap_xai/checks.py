@@ -191,11 +191,13 @@ def check(evaluator: Evaluator, mask: Mask, rng: np.random.Generator) -> Checks:
         For the random masks.
     """
     others = [name for name in FILLS if evaluator.under(name) is not evaluator]
+    # Where nothing is hidden, no fill is seen.
+    twins = [evaluator if mask.all() else evaluator.under(name) for name in others]
     shuffled = rng.permuted(np.repeat(mask[None], N_RANDOM, axis=0), axis=1)
     rest, *fills, random, without = ask_all(
         [
             (evaluator, ~mask[None]),
-            *((evaluator.under(name), mask[None]) for name in others),
+            *((twin, mask[None]) for twin in twins),
             (evaluator, shuffled),
             (evaluator, without_each(mask)),
         ]

@@ -105,8 +105,11 @@ def test_no_mask_is_asked_about_twice_under_one_picture(model, image, segments, 
 
 
 def test_masks_of_all_or_none(make_evaluator):
-    full = checks_of(make_evaluator(), np.ones(16, bool))
+    evaluator = make_evaluator()
+    full = checks_of(evaluator, np.ones(16, bool))
     assert np.isfinite(full.dropped).all()
+    assert evaluator.calls == 1 + 1 + 16  # itself under any fill, nothing at all, each dropped
+    assert len(set(full.fills.values())) == 1
     empty = checks_of(make_evaluator(), np.zeros(16, bool))
     assert np.isnan(empty.dropped).all()
     assert without_each(np.zeros(16, bool)).shape == (0, 16)

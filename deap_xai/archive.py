@@ -129,6 +129,20 @@ def mask_keys(masks: Masks) -> list[bytes]:
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel().tolist() if len(rows) else []
 
 
+def reaches(probability: Any, least: Any) -> Any:
+    """Whether probabilities are at least so high, in single precision: bool, as many.
+
+    They are kept in it, and nine tenths in it are less than 0.9 as Python has it.
+
+    Examples
+    --------
+    >>> kept = np.array([0.9, 0.5], np.float32)
+    >>> (kept >= np.float64(0.9)).tolist(), reaches(kept, 0.9).tolist()
+    ([False, False], [True, False])
+    """
+    return np.asarray(probability, np.float32) >= np.asarray(least, np.float32)
+
+
 class FrontPoint:
     """A mask that no other beats in both probability and size.
 

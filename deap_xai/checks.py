@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from deap_xai.archive import Archive, FrontPoint, best_by_size, front, full_and_empty
+from deap_xai.archive import Archive, FrontPoint, best_by_size, front, full_and_empty, reaches
 from deap_xai.budget import Budget
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
@@ -114,12 +114,12 @@ def cautions(own: Evaluator, asked: int, mask: Mask) -> list[str]:
             f"on the full view the model gives this class {full:.1g}: it hardly sees it, and there "
             "is little to explain"
         )
-    elif empty >= PASSES * full:
+    elif reaches(empty, PASSES * full):
         notes.append(
             f"the empty view alone gives {empty:.3f}, the full view {full:.3f}: under this "
             "fill nothing in the picture is needed for the answer; try another fill"
         )
-    elif rest >= PASSES * full:
+    elif reaches(rest, PASSES * full):
         notes.append(
             f"the rest alone, without the kept part, gives {rest:.3f}, the full view {full:.3f}: "
             "what is kept is enough for the answer, but not needed"
@@ -152,7 +152,7 @@ def _fewer(own: Evaluator, full: float) -> str:
     """What is known of a part that is smaller and nearly as probable as the full view."""
     points = front(own.archive)
     for point in points:
-        if point.probability >= PASSES * full and point.size < MOST * own.n_segments:
+        if reaches(point.probability, PASSES * full) and point.size < MOST * own.n_segments:
             p = point.probability
             rounded = (floor(p * 10**digits) / 10**digits for digits in (3, 4, 6, 9))
             asked = next(q for q in (*rounded, p) if smallest(points, full, p=q) is point)
@@ -206,6 +206,31 @@ def check(evaluator: Evaluator, mask: Mask, rng: np.random.Generator) -> Checks:
     dropped[mask] = without
     under = {name: float(p[0]) for name, p in zip(others, fills, strict=True)}
     return Checks(float(rest[0]), under, random[~np.isnan(random)], dropped)
+
+
+def checked(
+    own: Evaluator, pick: Callable[[Evaluator], FrontPoint], seed: int
+) -> tuple[FrontPoint, Checks, list[str]]:
+    """What a pick shows, its checks, and what to say where they came upon something better.
+
+    That is shown and checked instead, once, where the budget reaches its checks.
+    """
+    for _ in range(2):
+        shown = pick(own)
+        checks = check(own, shown.mask, np.random.default_rng(seed))
+        better = pick(own)
+        if (better.mask == shown.mask).all():
+            return shown, checks, []
+        if own.budget.allowed(1 + CHECKED) < 1 + CHECKED:
+            break
+    return (
+        shown,
+        checks,
+        [
+            f"the checks came upon a mask that would be shown instead: {better.size} superpixels "
+            f"give {_told(better.probability)}, unchecked; it is on the front"
+        ],
+    )
 
 
 def finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from deap_xai.algorithms import Defaults, algorithms, defaults_of, unheeded
@@ -21,7 +20,7 @@ from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.budget import Budget
 from deap_xai.chance import seeded
-from deap_xai.checks import cautions, check, confirm, finished, reserve, unseen, without_each
+from deap_xai.checks import cautions, checked, confirm, finished, reserve, unseen, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError, check_count
@@ -358,12 +357,10 @@ class Explainer:
     ) -> Explanation:
         found = self.picked(evaluator).mask
         own = finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
-        picked = self.picked(own)
-        checks = finished(
-            lambda: check(own, picked.mask, np.random.default_rng(self.seed)),
-            evaluator.budget,
-            notes,
+        picked, checks, told_of_better = finished(
+            lambda: checked(own, self.picked, self.seed), evaluator.budget, notes
         )
+        notes += told_of_better
         if own is not evaluator.reference:
             notes.append(
                 "the model itself was not asked about the kept part: all numbers are those of "
@@ -371,7 +368,7 @@ class Explainer:
             )
         full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
         notes += cautions(own, len(evaluator.archive), picked.mask)
-        notes += unmet(self._pick, picked)
+        notes += unmet(self._pick, self.picked(own))
         return Explanation(
             mask=picked.mask,
             segments=evaluator.segments,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 
-from deap_xai.archive import FrontPoint
+from deap_xai.archive import FrontPoint, reaches
 from deap_xai.errors import SettingError
 from deap_xai.registry import registry
 
@@ -44,7 +44,7 @@ def knee(points: Sequence[FrontPoint], full: float, /) -> FrontPoint:
 @picks.register
 def smallest(points: Sequence[FrontPoint], full: float, /, *, p: float = 0.9) -> FrontPoint:
     """The smallest with probability ``p`` at least; the best where none has."""
-    return next((point for point in points if point.probability >= p), points[-1])
+    return next((point for point in points if reaches(point.probability, p)), points[-1])
 
 
 @picks.register
@@ -83,15 +83,15 @@ def unmet(pick: Callable[..., FrontPoint], point: FrontPoint) -> list[str]:
     'no mask with probability 0.9 was found'
     """
     function = getattr(pick, "func", pick)
-    if function is smallest and point.probability < (p := _asked(pick, "p")):
+    if function is smallest and not reaches(point.probability, p := _asked(pick, "p")):
         return [
-            f"no mask with probability {p:g} was found; this is the most probable, "
+            f"no mask with probability {p:g} was found; the most probable has "
             f"{point.probability:.3f}: raise the budget or ask for less"
         ]
     if function is within and point.size > (k := _asked(pick, "k")):
         return [
-            f"no mask with {k:g} superpixels at most was found; this is the smallest, "
-            f"{point.size}: raise the budget"
+            f"no mask with {k:g} superpixels at most was found; the smallest has {point.size}: "
+            "raise the budget"
         ]
     return []
 

@@ -11,7 +11,7 @@ from conftest import WANTED, cell_probability, stand_in
 from deap_xai.certificates import certify, consensus
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
-from deap_xai.metrics import stability
+from deap_xai.metrics import smallest_sufficient, stability
 
 
 def test_certify_agrees_with_a_literal_enumeration(make_explainer, image):
@@ -111,3 +111,20 @@ def test_ctrl_c_ends_all_seeds(make_explainer, image, seed_at, n, noted):
     assert np.isnan(agreed.jaccard) == (n == 1)
     assert repr(agreed).startswith(f"Consensus({n} explanations, jaccard=")
     assert ((agreed.low <= agreed.kept) & (agreed.kept <= agreed.high)).all()
+
+
+def test_nine_of_ten_votes_are_nine_tenths():
+    """In single precision, in which probabilities are kept, that is less than 0.9 as a double."""
+
+    def votes(views):
+        corners = (views[:, [0, 0, -1, -1], [0, -1, 0, -1], 0] > 0) @ [5, 3, 1, 1]
+        return np.stack([corners / 10, 1 - corners / 10], axis=1)
+
+    white, how = np.full((20, 20, 3), 255, np.uint8), {"segments": "grid:n_segments=4"}
+    explainer = Explainer(votes, fill="black", pick="smallest:p=0.9", budget=60, **how)
+    e = explainer.explain(white, 0)
+    assert (e.size, e.warnings) == (3, ())
+    evaluator = Explainer(votes, fill="black", **how).evaluator(white, 0)
+    found = certify(evaluator, e)
+    assert (found.optimum.size, found.found.size) == (3, 3)
+    assert smallest_sufficient(evaluator, np.array([5, 3, 1, 1])).sum() == 3

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deap_xai.archive import Archive, front, front_quality
 from deap_xai.backends import FunctionBackend
 from deap_xai.budget import Budget
-from deap_xai.checks import FILLS, N_RANDOM, check, confirm, reserve, without_each
+from deap_xai.checks import FILLS, N_RANDOM, check, checked, confirm, reserve, without_each
 from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.masking import MaskedView, fill_view
 
@@ -113,6 +113,24 @@ def test_masks_of_all_or_none(make_evaluator):
     empty = checks_of(make_evaluator(), np.zeros(16, bool))
     assert np.isnan(empty.dropped).all()
     assert without_each(np.zeros(16, bool)).shape == (0, 16)
+
+
+@pytest.mark.parametrize("calls", [None, 40, 30, 20])
+@pytest.mark.parametrize("found", [np.ones(16, bool), WANTED])
+def test_what_the_checks_come_upon_is_shown_or_said(make_evaluator, calls, found):
+    evaluator = make_evaluator(calls=calls)
+    evaluator.probabilities(found[None])
+    shown, checks, notes = checked(evaluator, lambda one: front(one.archive)[-1], 0)
+    best = front(evaluator.archive)[-1]
+    (rest,) = evaluator.archive.known(~shown.mask[None])
+    assert checks.rest == rest
+    assert bool(notes) == (best.probability > shown.probability)
+    if notes:
+        assert f"{best.size} superpixels give {best.probability:.3f}, unchecked" in notes[0]
+    if found is WANTED:  # there is nothing better
+        assert (shown.mask == WANTED).all()
+    else:
+        assert (shown.size < 16) == (calls != 20)  # where calls are left for its checks
 
 
 def literal_order(points, shown):

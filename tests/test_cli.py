@@ -258,7 +258,7 @@ def test_what_was_not_asked_is_called_so(folder):
         ),
         (["--algorithm", "eaNSGA2:cxpb=7"], "'eaNSGA2': cxpb is a probability, 0..1; got 7"),
         (["--algorithm", "eaElitist:mutpb=-0.1"], "mutpb is a probability, 0..1; got -0.1"),
-        (["--pick", "smallest:p=high"], "p must be a number, such as 0.9; got 'high'"),
+        (["--pick", "smallest:p=high"], "p is a probability, 0..1; got 'high'"),
     ],
 )
 def test_values_of_the_wrong_kind_are_one_line(folder, args, message):

@@ -65,18 +65,22 @@ def test_other_limits_end_the_search_and_leave_the_checks(
     assert e.minimal is not None
 
 
-@pytest.mark.parametrize(("patience", "dropped"), [(10, 1), (20, 2), (40, 3), (None, 15)])
+@pytest.mark.parametrize(("patience", "dropped"), [(10, 2), (20, 3), (40, 4), (None, 15)])
 def test_dropping_takes_as_many_calls_as_patience_at_most(patience, dropped):
-    def fewer_is_better(views):
-        p = 0.9 - (views[:, ::10, ::10, 0] > 0).mean(axis=(1, 2)) / 10
+    def only_the_first_may_go(views):
+        kept = (views[:, ::10, ::10, 0] > 0).reshape(len(views), 16)
+        last_ones = (np.diff(kept.astype(int), axis=1) >= 0).all(axis=1)
+        p = np.where(last_ones, 0.9 - kept.mean(axis=1) / 10, 0.1)
         return np.stack([p, 1 - p], axis=1)
 
     explainer = dx.Explainer(
-        fewer_is_better, segments="grid:n_segments=16", fill="black", budget=1000,
+        only_the_first_may_go, segments="grid:n_segments=16", fill="black", budget=1000,
         algorithm=lambda population, toolbox: None, patience=patience,
     )  # fmt: skip
     e = explainer.explain(np.full((40, 40, 3), 200, np.uint8))
-    assert e.n_segments - e.size == dropped  # each round asks for all that are one smaller
+    # Each round asks for all that are one smaller, and the checks come upon one more.
+    assert e.n_segments - e.size == dropped
+    assert ("the checks came upon" in " ".join(e.warnings)) == (patience is not None)
     assert e.minimal is not None  # the checks have the rest of the budget
 
 
@@ -294,7 +298,8 @@ def test_ctrl_c_gives_the_best_so_far(make_explainer, image, after, times):
     assert "interrupted; this is the best so far" in " ".join(e.warnings)
     assert e.probability == e.archive.probabilities[e.archive.masks.any(axis=1)].max()
     assert e.model_calls == model.images
-    assert np.isnan(list(e.checks.fills.values())).all()
+    known = e.probability_full if e.size == 16 else np.nan  # where nothing is hidden
+    assert list(e.checks.fills.values()) == pytest.approx([known] * 3, nan_ok=True)
     e.to_dict()
 
 
@@ -310,7 +315,8 @@ def test_ctrl_c_amid_the_checks(make_explainer, image):
     e = make_explainer(model=model, budget=100).explain(image)
     assert "the checks were interrupted" in " ".join(e.warnings)
     assert (e.mask == quiet.mask).all()
-    assert np.isnan(list(e.checks.fills.values())).all()
+    known = e.probability_full if e.size == 16 else np.nan  # where nothing is hidden
+    assert list(e.checks.fills.values()) == pytest.approx([known] * 3, nan_ok=True)
     assert e.model_calls == model.images
 
 

@@ -19,7 +19,6 @@ from deap_xai.files import part_of, write_whole
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import list_items
-from deap_xai.runs.overview import _is_label
 
 SMALL = {"segments": "grid:n_segments=16", "fill": "black", "budget": 30, "workers": 1}
 
@@ -137,20 +136,44 @@ def test_a_summary_of_a_folder_without_explanations(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("label", "target", "name", "names", "right"),
+    ("label", "names", "right"),  # of a model that always says its first class
     [
-        ("frog", 3, "frog", {"frog"}, True),
-        ("Tree_Frog", 3, "tree frog", {"tree frog"}, True),
-        ("3", 3, "frog", {"frog", "toad"}, True),
-        ("4", 3, "frog", {"frog"}, False),
-        ("3", 3, "10", {"10"}, False),  # classes called by numbers: index 3 is class "10"
-        ("10", 3, "10", {"10", "3"}, True),
-        ("cardigan", 1, "Cardigan", {"Cardigan", "cardigan"}, False),  # the garment, the dog
-        ("cardigan", 2, "cardigan", {"Cardigan", "cardigan"}, True),
+        ("frog", ["frog", "toad"], True),
+        ("Tree_Frog", ["tree frog", "toad"], True),
+        ("0", ["frog", "toad"], True),
+        ("00", ["frog", "toad"], True),
+        ("1", ["frog", "toad"], False),
+        ("0", ["10", "0"], False),  # classes called by numbers: it is the other's name
+        ("cardigan", ["Cardigan", "cardigan"], False),  # the garment, the dog
+        ("Cardigan", ["Cardigan", "cardigan"], True),
+        ("1", ["Cardigan", "cardigan"], False),
+        ("0", ["crane", "crane"], True),
+        ("1", ["crane", "crane"], False),
+        ("0", None, True),
+        ("1", None, False),
     ],
 )
-def test_what_label_is_what_class(label, target, name, names, right):
-    assert _is_label(label, target, name, names) is right
+def test_what_label_is_what_class(tmp_path, image, label, names, right):
+    PILImage.fromarray(image).save(tmp_path / "a.png")
+    (tmp_path / "all.csv").write_text(f"path,label\na.png,{label}\n")
+    always = lambda views: np.full((len(views), 2), [0.9, 0.1])  # noqa: E731
+    how = {"segments": "grid:n_segments=4", "budget": 12, "workers": 1, "class_names": names}
+    dx.batch(tmp_path / "all.csv", always, tmp_path / "run", **how)
+    assert dx.summary(tmp_path / "run").classes[0].right == right
+
+
+def test_classes_of_one_name_are_told_apart(tmp_path, image):
+    for name, picture in (("a", image), ("b", image // 9), ("c", image // 9)):
+        PILImage.fromarray(picture).save(tmp_path / f"{name}.png")
+
+    def bright(views):
+        p = views.max(axis=(1, 2, 3)) / 255
+        return np.stack([p, 1 - p], axis=1)
+
+    how = {"segments": "grid:n_segments=4", "budget": 12, "workers": 1}
+    dx.batch(tmp_path, bright, tmp_path / "run", class_names=["crane", "crane"], **how)
+    found = [(c.name, c.pictures) for c in dx.summary(tmp_path / "run").classes]
+    assert found == [("all", 3), ("crane (1)", 2), ("crane (0)", 1)]
 
 
 def test_a_name_as_long_as_the_disk_allows(tmp_path):

@@ -161,7 +161,7 @@ def test_odd_pictures():
 
 def test_predictions_are_held_against_labels():
     table = made_table(
-        label=["Frog", "3", "toad", None, "frog", "tree_frog"],
+        label=["frog", "class 3", "toad", None, "frog", "tree frog"],
         target=[3, 3, 3, 3, 3, 4],
         target_name=[*["frog"] * 5, "tree frog"],
         asked=[None, None, None, None, "frog", None],
@@ -262,6 +262,17 @@ def test_what_keeps_everything_is_in_no_group(tmp_path):
     assert done.exit_code == 0, done.output
     assert "2 (50%) in smaller groups" in done.output
     assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["maps.png", "summary.json"]
+
+
+def test_only_pictures_of_which_everything_is_kept(tmp_path):
+    PILImage.fromarray(np.full((24, 24, 3), 250, np.uint8)).save(tmp_path / "a.png")
+    dx.batch(
+        tmp_path, all_of_bright_ones_one_corner_of_dark_ones, tmp_path / "run", workers=1,
+        segments="grid:n_segments=16", fill="black", budget=40,
+    )  # fmt: skip
+    found = dx.summary(tmp_path / "run")
+    assert (found.odd["everything"], found.groups) == (["a.png"], [])
+    assert found.table().splitlines()[-1] == "  none"
 
 
 def test_nothing_to_sum_up(tmp_path):

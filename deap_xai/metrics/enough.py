@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.archive import reaches
 from deap_xai.checks import without_each
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
@@ -126,7 +127,7 @@ def smallest_sufficient(
         raise SettingError(f"share is of the full view's probability, 0..1; got {share!r}")
     masks = nested(attribution)[1:]
     p = evaluator.probabilities(masks)
-    mask: Mask = masks[int(np.argmax(p >= share * p[-1]))]
+    mask: Mask = masks[int(np.argmax(reaches(p, share * p[-1])))]
     return mask
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.cluster.vq import vq
 
+from deap_xai.runs.rows import GRID
+
 __all__ = ["Group", "groups"]
 
 ALIKE = 2.0
@@ -75,7 +77,9 @@ def groups(maps: NDArray[Any], colours: NDArray[Any], names: NDArray[Any]) -> li
     >>> [(group.pictures, group.classes, group.typical[0]) for group in found]
     [(12, {'frog': 12}, 0), (8, {'frog': 8}, 12)]
     """
-    features = np.concatenate([maps.reshape(len(maps), -1), COLOUR * colours / 255], axis=1)
+    features = np.concatenate(
+        [maps.reshape(len(maps), GRID * GRID), COLOUR * colours / 255], axis=1
+    )
     features = features.astype(np.float64)
     labels = _labels(features)
     found = [

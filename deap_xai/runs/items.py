@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from deap_xai.backends.classes import class_index
+from deap_xai.backends.classes import class_index, class_name
 from deap_xai.errors import ImageError, SettingError
 
-__all__ = ["Images", "Item", "check_labels", "list_items"]
+__all__ = ["Images", "Item", "list_items", "with_labels_named"]
 
 Images: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 """A folder, a list or a table of images by its path, or the images' own paths."""
@@ -110,33 +110,47 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     return source, sorted(items.values(), key=lambda item: (item.image, item.target or ""))
 
 
-def check_labels(items: Iterable[Item], class_names: Sequence[str] | None) -> None:
-    """See that labels are classes of the model: any other would count as a wrong answer.
+def with_labels_named(items: Sequence[Item], class_names: Sequence[str] | None) -> list[Item]:
+    """The items with each label as the one name of its class: of no other would it be right.
+
+    That is :func:`~deap_xai.backends.classes.class_name`'s, or ``"class 7"`` where two classes
+    have one name.
 
     Raises
     ------
     SettingError
-        If one isn't.
+        If a label is no class of the model: it would count as a wrong answer.
 
     Examples
     --------
-    >>> check_labels([Item("1", "a.png", "/a.png", label="frog")], ["tree frog", "newt"])
-    Traceback (most recent call last):
-    ...
-    deap_xai.errors.SettingError: label 'frog' is no class of this model; did you mean \
-    'tree frog'?; it is a.png's: leave the label empty where the model has no such class
+    >>> items = [Item("1", "a.png", "/a.png", label=label) for label in ("1", "tree_frog", None)]
+    >>> [item.label for item in with_labels_named(items, ["tree frog", "newt"])]
+    ['newt', 'tree frog', None]
     """
-    first = {item.label: item for item in reversed(list(items)) if item.label is not None}
-    for label, item in first.items():
-        advice = f"it is {item.image}'s: leave the label empty where the model has no such class"
-        try:
-            index = class_index(label, class_names, "label")
-        except SettingError as error:
-            raise SettingError(f"{error}; {advice}") from error
-        if class_names is not None and index >= len(class_names):
-            raise SettingError(
-                f"label {label!r} is no class of this model, which has {len(class_names)}; {advice}"
-            )
+    named: dict[str | None, str | None] = {None: None}
+    for item in items:
+        if item.label not in named:
+            named[item.label] = _class_of(item, class_names)
+    return [item._replace(label=named[item.label]) for item in items]
+
+
+def _class_of(item: Item, class_names: Sequence[str] | None) -> str:
+    label = str(item.label)
+    advice = f"it is {item.image}'s: leave the label empty where the model has no such class"
+    try:
+        index = class_index(label, class_names, "label")
+    except SettingError as error:
+        raise SettingError(f"{error}; {advice}") from error
+    if class_names is not None and index >= len(class_names):
+        raise SettingError(
+            f"label {label!r} is no class of this model, which has {len(class_names)}; {advice}"
+        )
+    name = class_name(index, class_names)
+    return (
+        name
+        if [str(other) for other in class_names or [name]].count(name) == 1
+        else f"class {index}"
+    )
 
 
 def _item(root: Path, path: str, target: str | None = None, label: str | None = None) -> Item:

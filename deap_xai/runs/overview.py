@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deap_xai.backends.classes import folded_name
+from deap_xai.archive import reaches
 from deap_xai.checks import MOST, PASSES
 from deap_xai.errors import SettingError
 from deap_xai.runs.folder import RunFolder
@@ -191,7 +192,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
         raise SettingError(f"{folder.path} has no explanation yet{why}")
     maps = np.asarray(table["map"].combine_chunks().flatten()).reshape(-1, GRID, GRID)
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
-    names = np.array(table["target_name"].to_pylist())
+    names = _names(table)
     figures = _figures(table)
     some = np.flatnonzero(figures["kept"] < MOST)
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
@@ -245,26 +246,21 @@ def _class_summary(
 def _right(table: pa.Table) -> NDArray[np.float64]:
     """1 where the predicted class is the label, NaN where either isn't known."""
     columns = (table[name].to_pylist() for name in ("label", "asked", "target", "target_name"))
-    names = set(table["target_name"].to_pylist())
     return np.array(
         [
             np.nan
             if label is None or asked is not None
-            else float(_is_label(label, target, name, names))
+            else float(label in (name, f"class {target}"))
             for label, asked, target, name in zip(*columns, strict=True)
         ]
     )
 
 
-def _is_label(label: str, target: int, name: str, names: Collection[str]) -> bool:
-    """Whether a label means a class; an exact name comes before one that is written otherwise, and
-    that before an index, as where a target is named.
-    """
-    if label in names:
-        return label == name
-    if label.isdigit():  # where classes are called by numbers, it is another one's name
-        return label == str(target) and not name.isdigit()
-    return folded_name(label) == folded_name(name)
+def _names(table: pa.Table) -> NDArray[Any]:
+    """The class of each picture, with its index where two classes have one name: (N,)."""
+    pairs = list(zip(table["target_name"].to_pylist(), table["target"].to_pylist(), strict=True))
+    classes = Counter(name for name, _ in set(pairs))
+    return np.array([name if classes[name] == 1 else f"{name} ({i})" for name, i in pairs])
 
 
 def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:
@@ -283,9 +279,8 @@ def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:
 
 
 def _empty_passes(table: pa.Table) -> NDArray[np.bool_]:
-    passes: NDArray[np.bool_] = _numbers(table, "probability_empty") >= PASSES * _numbers(
-        table, "probability_full"
-    )
+    empty, full = (_numbers(table, f"probability_{view}") for view in ("empty", "full"))
+    passes: NDArray[np.bool_] = reaches(empty, PASSES * full)
     return passes
 
 

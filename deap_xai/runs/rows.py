@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from deap_xai.archive import reaches
 from deap_xai.checks import PASSES
 from deap_xai.explanation import Explanation
 from deap_xai.typing import Mask, Segments
@@ -60,7 +61,7 @@ def row_of(explanation: Explanation) -> dict[str, Any]:
     e = explanation
     keep = e.mask[e.segments]
     colour = e.view[keep].mean(axis=0) if keep.any() else np.zeros(3)
-    passing = [p.size for p in e.front if p.probability >= PASSES * e.probability_full]
+    passing = [p.size for p in e.front if reaches(p.probability, PASSES * e.probability_full)]
     plain = {
         key: None if np.isnan(value) else float(value)
         for key in "probability probability_full probability_rest probability_empty".split()

@@ -23,7 +23,7 @@ from deap_xai.backends.measuring import probe_masks
 from deap_xai.errors import SettingError, check_count
 from deap_xai.explainer import Explainer
 from deap_xai.runs.folder import RunFolder
-from deap_xai.runs.items import Images, Item, check_labels, list_items
+from deap_xai.runs.items import Images, Item, list_items, with_labels_named
 from deap_xai.runs.settings import run_settings, settings_hash
 from deap_xai.runs.spread import Spread, explain_all, spreading
 from deap_xai.runs.worker import Task, one_thread, packed
@@ -138,7 +138,7 @@ def batch(
     source, items = list_items(images, Path(out))
     folder = RunFolder(out)
     explainer, settings = _chosen(folder, model, settings, items)
-    check_labels(items, explainer.backend.class_names)
+    items = with_labels_named(items, explainer.backend.class_names)
     if workers is None and cluster is None:
         workers = _processes(explainer, model, items)
     facts = run_settings(explainer, source, model, settings)

@@ -23,7 +23,7 @@ from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.masking import MaskedView
-from deap_xai.typing import View
+from deap_xai.typing import Image, View
 
 __all__ = ["SuperpixelAttribution", "quantus_explain"]
 
@@ -119,6 +119,8 @@ class SuperpixelAttribution:
         here = next((p.device for p in module.parameters()), torch.device("cpu"))
         self.device = here if device is None else device
         self._scale = None if mean is None or std is None else (_three(mean), _three(std))
+        if self._scale is not None and min(self._scale[1]) <= 0:
+            raise SettingError(f"std must be above 0; got {std!r}")
 
     def attribute(self, inputs: torch.Tensor, target: Any = None) -> torch.Tensor:
         """Importance of each superpixel, at each of its pixels.
@@ -173,6 +175,10 @@ class _InputBackend(TorchBackend):
         shown = values.float().cpu() * torch.tensor(std)[:, None, None]
         shown = (shown + torch.tensor(mean)[:, None, None]) * 255
         self.pixels: View = shown.round().clip(0, 255).byte().permute(1, 2, 0).numpy()
+
+    def view(self, image: Image) -> View:
+        """The input's, whatever is given: no other is asked about."""
+        return self.pixels
 
     def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
         segments, _, fill = super()._on_device(masked_view)

@@ -214,7 +214,8 @@ def best_by_size(masks: Masks, probabilities: NDArray[Any]) -> NDArray[Any]:
 def front_quality(archive: Archive) -> float:
     """Mean over k = 1..S of the best probability within k superpixels: 0..1, higher is better.
 
-    It is the area under the front of probability against size, with size as a share of S.
+    It is the area under the front of probability against size, with size as a share of S; where
+    nothing at all is more probable than the front, under that.
 
     Examples
     --------

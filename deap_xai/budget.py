@@ -79,6 +79,6 @@ class Budget:
         """How many of so many model calls may be made now."""
         if self.seconds is not None and time.monotonic() - self._start >= self.seconds:
             return 0
-        if self.patience is not None and self.spent - self.last_gain >= self.patience:
-            return 0
+        if self.patience is not None:
+            wanted = min(wanted, max(0, self.patience - (self.spent - self.last_gain)))
         return wanted if self.calls is None else max(0, min(wanted, self.calls - self.spent))

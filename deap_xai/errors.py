@@ -81,9 +81,21 @@ class SomeImagesFailed(DeapXaiError):
         place, first = next(iter(self.errors.items()))
         return (
             f"{len(self.errors)} of {len(self.explanations)} images failed, the first is number "
-            f"{place + 1}: {str(first) or type(first).__name__}; the others' explanations are in "
+            f"{place + 1}: {_told(first)}; the others' explanations are in "
             "this error's .explanations"
         )
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, with the kind where that is Python's or another's.
+
+    Examples
+    --------
+    >>> _told(KeyError("mine")), _told(SettingError("no such fill"))
+    ("KeyError: 'mine'", 'no such fill')
+    """
+    ours = isinstance(error, (DeapXaiError, KeyboardInterrupt))
+    return str(error) if ours else f"{type(error).__name__}: {error}"
 
 
 class RunError(DeapXaiError, RuntimeError):

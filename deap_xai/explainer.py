@@ -137,11 +137,12 @@ class Explainer:
         self._algorithm = algorithms.resolve(self.algorithm)
         defaults = defaults_of(self._algorithm)
         loop = PLAIN if algorithm is None else defaults
-        self._loop_objectives = resolve_objectives(objectives or loop.objectives)
+        own = None if objectives is None else resolve_objectives(objectives)
+        self._loop_objectives = own or resolve_objectives(loop.objectives)
         self._loop_operators = {**loop.operators, **as_roles(operators)}
         self.operators = {**defaults.operators, **as_roles(operators)}
         self._roles = tuple(defaults.operators)
-        self.objectives = resolve_objectives(objectives or defaults.objectives)
+        self.objectives = own or resolve_objectives(defaults.objectives)
         for role, spec in self.operators.items():
             as_operator(role, spec, n_segments=2, n_objectives=len(self.objectives))
         self.pick = pick or defaults.pick

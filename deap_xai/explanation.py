@@ -279,7 +279,7 @@ class Explanation:
         OSError
             If the file can't be written.
         SettingError
-            If there is another file of that name that is no page.
+            If there is a file of that name, which doesn't end in .html or .htm.
         """
         from deap_xai.pages import encoded, explanation_page
 

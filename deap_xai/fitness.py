@@ -199,6 +199,11 @@ class Evaluator:
         self.budget.spent += n
         rows = _checked_probabilities(rows, n, self.backend)
         _check_class(max(self.target, 0), rows[0])
+        if self._rows and rows.shape[1] != len(self._rows[0]):
+            raise BackendError(
+                f"{self.backend.name} answered with {rows.shape[1]} classes, and with "
+                f"{len(self._rows[0])} before; expected as many each time"
+            )
         names = self.backend.class_names
         if names is not None and len(names) != rows.shape[1]:
             raise SettingError(
@@ -217,10 +222,10 @@ class Evaluator:
             self.on_batch(self)
 
     def _note_gain(self, sizes: np.ndarray[Any, Any], values: Probabilities) -> None:
-        if (values > self._best[sizes]).any():
-            self.budget.last_gain = self.budget.spent
-            np.maximum.at(self._best, sizes, values)
-            self._best = np.maximum.accumulate(self._best)
+        for i in np.flatnonzero(values > self._best[sizes]).tolist():
+            if values[i] > self._best[sizes[i]]:  # of those before it in the batch too
+                self._best[sizes[i] :] = np.maximum(self._best[sizes[i] :], values[i])
+                self.budget.last_gain = self.budget.spent - (len(values) - 1 - i)
 
 
 def ask_all(questions: Sequence[tuple[Evaluator, Masks]]) -> list[NDArray[np.float64]]:
@@ -254,12 +259,12 @@ def _evaluate(questions: Sequence[tuple[Evaluator, Masks]]) -> bool:
     backend, budget = asked[0][0].backend, asked[0][0].budget
     # With a deadline, look at the clock between chunks; else a generation is one batch.
     step = len(asked) if budget.seconds is None else backend.batch_size
-    for start in range(0, len(asked), step):
-        chunk = asked[start : start + step]
-        allowed = budget.allowed(len(chunk))
-        _ask(backend, chunk[:allowed])
-        if allowed < len(chunk):
+    while asked:
+        allowed = budget.allowed(min(step, len(asked)))
+        if not allowed:
             return False
+        _ask(backend, asked[:allowed])
+        asked = asked[allowed:]
     return True
 
 
@@ -292,6 +297,13 @@ class Fitness:
         self.evaluator = evaluator
         self.objectives = objectives
         self._seen: dict[bytes, tuple[float, ...]] = {}
+
+    def __reduce__(self) -> Any:
+        raise SettingError(
+            "fitness can't go to another process: its evaluator batches, counts and remembers "
+            "model calls in this one; leave toolbox.map as it is, which evaluates a generation in "
+            "one batch"
+        )
 
     def __call__(self, individual: Sequence[int]) -> tuple[float, ...]:
         """Fitness values of one individual: one number an objective."""

@@ -3,7 +3,7 @@
 Segmenters, fills, operators, algorithms, objectives and backends are plain functions that
 stand in a :class:`Registry` under a name. Users name them in a *spec*, the name followed by
 parameters: ``"slic:n_segments=80,compactness=5"``. Other packages add to a registry through
-Python entry points in the group ``deap_xai.<kind>``, ``deap_xai.fills`` for instance.
+Python entry points in the group ``deap_xai.<kind>s``, ``deap_xai.fills`` for instance.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ FILLED = frozenset(
 """Parameters that a caller fills in by name, so that no spec sets them: DEAP's own for operators
 and algorithms, then what the toolbox knows of the picture and of chance."""
 
-RATES = frozenset(("cxpb", "mutpb", "indpb", "p"))
-"""Names of probabilities: DEAP's, and our own."""
+RATES = frozenset(("cxpb", "mutpb", "indpb", "p", "again", "rate", "share"))
+"""Names of probabilities and shares: DEAP's, and our own."""
 
-COUNTS = frozenset(("tournsize", "shortlist", "draws", "n_elite"))
+COUNTS = frozenset(("tournsize", "shortlist", "draws", "n_elite", "k"))
 """Numbers of things, of which there must be one at least."""
 
 WHOLE = ("int", "int | None", int)
@@ -177,7 +177,7 @@ class Registry:
     def _check_value(self, name: str, key: str, value: Any, default: Any) -> None:
         """No text where the default is a number, no number where it is a text, no rate over 1."""
         if key in RATES and not (isinstance(value, Real) and 0 <= float(value) <= 1):
-            raise SettingError(f"{self.kind} {name!r}: {key} is a probability, 0..1; got {value!r}")
+            raise SettingError(f"{self.kind} {name!r}: {key} must be within 0..1; got {value!r}")
         for kind, expected, other in ((Real, "a number", str), (str, "a text", Real)):
             if isinstance(default, kind) and isinstance(value, other):
                 raise SettingError(

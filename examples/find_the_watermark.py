@@ -21,7 +21,7 @@ with tempfile.TemporaryDirectory() as folder:
     table = Path(folder, "photos.csv")
     table.write_text("\n".join(lines))
 
-    # As in the shell: deap-xai batch photos.csv --model demo:name=cheater --out run/
+    # As in the shell: deap-xai batch photos.csv --model demo:name=cheater --budget 60 --out run/
     run = Path(folder, "run")
     dx.batch(table, "demo:name=cheater", run, workers=1, budget=60)
     found = dx.summary(run)

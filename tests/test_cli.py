@@ -254,11 +254,11 @@ def test_what_was_not_asked_is_called_so(folder):
         (["--algorithm", "eaSurrogate:batch=8.5"], "batch must be a whole number; got 8.5"),
         (
             ["--algorithm", "eaElitist", "--set", "mutate=mutFlipBit:indpb=abc"],
-            "operator 'mutFlipBit': indpb is a probability, 0..1; got 'abc'",
+            "operator 'mutFlipBit': indpb must be within 0..1; got 'abc'",
         ),
-        (["--algorithm", "eaNSGA2:cxpb=7"], "'eaNSGA2': cxpb is a probability, 0..1; got 7"),
-        (["--algorithm", "eaElitist:mutpb=-0.1"], "mutpb is a probability, 0..1; got -0.1"),
-        (["--pick", "smallest:p=high"], "p is a probability, 0..1; got 'high'"),
+        (["--algorithm", "eaNSGA2:cxpb=7"], "'eaNSGA2': cxpb must be within 0..1; got 7"),
+        (["--algorithm", "eaElitist:mutpb=-0.1"], "mutpb must be within 0..1; got -0.1"),
+        (["--pick", "smallest:p=high"], "p must be within 0..1; got 'high'"),
     ],
 )
 def test_values_of_the_wrong_kind_are_one_line(folder, args, message):

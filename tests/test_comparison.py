@@ -403,6 +403,33 @@ def test_factorial_says_what_it_doesnt_know():
     assert own.startswith("idle + objectives=[(<function idle")
 
 
+class Flips:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, individual):
+        return (individual,)
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64])
+def test_an_operators_numbers_are_part_of_what_it_means(kind):
+    assert identity(Flips(kind(0.01))) != identity(Flips(kind(0.9)))
+    assert identity(Flips(kind(0.5))) == identity(Flips(kind(0.5)))
+
+
+def test_arrays_of_objects_mean_what_they_hold():
+    names = ["toad", "frog" * 2]
+    first, again = (np.array([str(name) for name in names], object) for _ in range(2))
+    assert identity(first) == identity(again) == names
+
+
+def test_objectives_that_no_variant_heeds_are_told(compared):
+    variants = {"a": {"objectives": ["pieces"]}, "b": {"objectives": ["probability", "size"]}}
+    found = compared(variants, seeds=1, base={"budget": 30, "algorithm": "eaSurrogate"})
+    assert [note for note in found.notes if note.startswith("a: eaSurrogate searches for")]
+    assert not [note for note in found.notes if note.startswith("b:")]
+
+
 def test_calls_under_other_fills_are_counted(compared, model):
     objectives = ["probability", "size", "robustness"]
     variants = {"plain": {}, "robust": {"objectives": objectives}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from conftest import WANTED, CellModel, cell_probability, random_masks
@@ -150,6 +152,35 @@ def test_patience_counts_calls_without_gain(make_evaluator):
         evaluator.probabilities(larger[n : n + 1])
     with pytest.raises(BudgetExhausted, match=r"after 6 model calls"):
         evaluator.probabilities(larger[5:6])
+
+
+def test_patience_ends_amid_a_generation(make_evaluator):
+    """And counts from the very mask that was a gain, not from the end of its batch."""
+    larger = random_masks(2**16)
+    larger = larger[(larger & WANTED).sum(axis=1) == 2]
+    larger = larger[larger.sum(axis=1) > 3]
+    evaluator = make_evaluator(patience=5)
+    with pytest.raises(BudgetExhausted, match=r"after 8 model calls"):
+        evaluator.probabilities(np.concatenate([larger[:2], WANTED[None], larger[2:40]]))
+
+
+def test_a_model_must_not_change_its_number_of_classes(image, segments):
+    def moody(views):
+        return np.full((len(views), 2 + len(calls)), 1 / (2 + len(calls)))
+
+    calls = []
+    view = MaskedView(image, segments, image * 0)
+    evaluator = Evaluator(FunctionBackend(moody), view, 0)
+    evaluator.probabilities(WANTED[None])
+    calls.append(1)
+    with pytest.raises(BackendError, match="answered with 3 classes, and with 2 before; expected"):
+        evaluator.probabilities(~WANTED[None])
+
+
+def test_fitness_stays_in_its_process(make_evaluator):
+    fitness = Fitness(make_evaluator(), resolve_objectives("probability"))
+    with pytest.raises(SettingError, match=r"can't go to another process.*leave toolbox\.map"):
+        pickle.dumps(fitness)
 
 
 def test_seconds_are_looked_at_between_chunks(make_evaluator, model, monkeypatch):

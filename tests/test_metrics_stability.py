@@ -103,3 +103,10 @@ def test_seeds_fills_and_segmenters(make_explainer, image):
 def test_one_alone():
     with pytest.raises(SettingError, match="got 1 to compare; stability needs two"):
         stability([[True]])
+
+
+def test_explanations_are_no_masks(make_explainer, image):
+    explanations = [make_explainer(budget=20, seed=seed).explain(image) for seed in (0, 1)]
+    with pytest.raises(SettingError, match=r"of a Explanation; expected .*explanation\.mask"):
+        stability(explanations)
+    assert stability([e.mask for e in explanations]) <= 1

@@ -43,7 +43,10 @@ def test_within_takes_the_best_that_fits(k, size):
         ("smallest", None),
         ("smallest:p=0.95", "no mask with probability 0.95 was found; .* 0.900: raise the budget"),
         ("within:k=1", None),
-        ("within:k=0", "no mask with 0 superpixels at most was found; .* 1: raise the budget"),
+        (
+            functools.partial(within, k=0),
+            "no mask with 0 superpixels .* 1: raise the budget",
+        ),
         ("best", None),
         (functools.partial(smallest, p=0.8), None),
         (lambda points, full: points[0], None),
@@ -85,3 +88,15 @@ def test_the_explainer_picks_as_told(make_explainer, image):
     large = make_explainer(pick="best", **settings).explain(image)
     assert small.size <= 2 < large.size
     assert large.probability == large.front[-1].probability
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("smallest:p=90", "p must be within 0..1; got 90"),
+        ("within:k=0", "k must be a whole number of at least 1; got 0"),
+    ],
+)
+def test_what_no_mask_can_reach_is_refused(spec, message):
+    with pytest.raises(SettingError, match=message):
+        picks.resolve(spec)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deap_xai import __version__
-from deap_xai.algorithms import algorithms, defaults_of
+from deap_xai.algorithms import algorithms, defaults_of, unheeded
 from deap_xai.backends import Backend, load_backend
 from deap_xai.comparison.identity import identity
-from deap_xai.defaults import BUDGET
+from deap_xai.defaults import ALGORITHM, BUDGET
 from deap_xai.errors import DeapXaiError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.images import image_name, load_image
+from deap_xai.objectives import resolve_objectives, told
 from deap_xai.registry import parse_spec
 from deap_xai.toolbox import DEFAULT_OPERATORS
 from deap_xai.typing import Image
@@ -67,6 +68,17 @@ class Design:
         given = self.variants[variant]
         roles = {**(base.get("operators") or {}), **(given.get("operators") or {})}
         return {**base, **given, "operators": roles, "budget": self.budget}
+
+    def unheeded(self) -> list[str]:
+        """What to know of variants whose algorithm isn't guided by their objectives."""
+        found = []
+        for variant in self.variants:
+            settings = self.search_settings(variant)
+            algorithm = algorithms.resolve(settings.get("algorithm") or ALGORITHM)
+            given = settings.get("objectives")
+            names = [told(one) for one in resolve_objectives(given)] if given else []
+            found += [f"{variant}: {text}" for text in unheeded(algorithm, names)]
+        return found
 
     def identities(self) -> dict[str, Any]:
         """What each name means, to be kept beside the runs.

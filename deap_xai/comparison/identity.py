@@ -16,6 +16,10 @@ from deap_xai.digests import module_digest, plain_repr
 __all__ = ["differences", "identity"]
 
 
+PLAIN = (str, bool, int, float, np.generic, np.ndarray)
+"""What an object's attributes must be to count."""
+
+
 def identity(value: Any) -> Any:
     """A value that JSON knows and that changes when the setting does.
 
@@ -46,6 +50,8 @@ def _identity(value: Any, within: frozenset[int]) -> Any:
         return {str(key): _identity(inner, within) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_identity(inner, within) for inner in value]
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:  # its bytes are addresses
+        return _identity(value.tolist(), within)
     if isinstance(value, np.ndarray):
         facts = f"{value.dtype} {value.shape} "
         return f"array {facts}{_hash(facts.encode() + value.tobytes())}"
@@ -117,7 +123,7 @@ def _of_object(value: Any) -> Any:
     simple = {
         key: identity(inner)
         for key, inner in sorted(getattr(value, "__dict__", {}).items())
-        if isinstance(inner, (str, bool, int, float, np.ndarray)) or hasattr(inner, "state_dict")
+        if isinstance(inner, PLAIN) or hasattr(inner, "state_dict")
     }
     told = plain_repr(value).decode(errors="replace")
     if not told.endswith(" object>"):  # as a torchvision transform's, with all that it does

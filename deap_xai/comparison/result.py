@@ -206,7 +206,7 @@ def make_comparison(
         [{**run._asdict(), "error": error} for run, error in failures.items()],
         columns=[*Run._fields, "error"],
     )
-    notes = [*notes]
+    notes = [*notes, *design.unheeded()]
     if len(failed):
         first = failed.iloc[0]
         whose = ", ".join(dict.fromkeys(failed["variant"]))

@@ -116,6 +116,12 @@ def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = ja
 
 def _alike(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     a, b = np.asarray(first), np.asarray(second)
+    for one in (a, b):
+        if one.dtype.kind not in "biuf":
+            raise SettingError(
+                f"got {one.dtype} values, of a {type(first).__name__}; expected bools or numbers, "
+                "such as explanation.mask"
+            )
     if a.shape != b.shape:
         raise SettingError(
             f"got shapes {a.shape} and {b.shape}, expected one; superpixels of different "

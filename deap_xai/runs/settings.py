@@ -77,9 +77,9 @@ def _file_digest(path: str | Path | None) -> str | None:
 def _digest(value: Any) -> str | None:
     """Of what an array or a sequence of names holds; None for anything else."""
     found = hashlib.sha256()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:  # its bytes are addresses
         found.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple, np.ndarray)):
         found.update(json.dumps([str(part) for part in value]).encode())
     else:
         return None

@@ -56,6 +56,7 @@ def acqExpectedGain(
     best: Floats,
     full: float,
     n: int,
+    /,
     rng: np.random.Generator,
     *,
     shortlist: int = 32,

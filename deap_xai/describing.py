@@ -21,9 +21,11 @@ def described(explainer: Explainer) -> dict[str, Any]:
     ``python_only`` lists those that no text can name, so that the shell can't repeat them.
     """
     given = {key: value for key, value in explainer.given.items() if value is not None}
+    names = given.pop("class_names", None)
     return {
         "model": explainer.backend.name,
         **{k: str(v) if k == "device" else _named(v) for k, v in given.items()},
+        **({"class_names": f"{len(names)} names"} if names is not None else {}),
         "segments": _named(explainer.segments),
         "fill": _named(explainer.fill),
         "algorithm": _named(explainer.algorithm),

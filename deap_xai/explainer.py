@@ -152,11 +152,11 @@ class Explainer:
         self.seed = int(seed)
         self.model = model
         self.given = {"weights": weights, "device": device, "transform": transform, "size": size}
+        self.given["class_names"] = class_names
         self.backend: Backend = load_backend(
             model,
             engine=engine,
             precision=precision,
-            class_names=class_names,
             batch_size=batch_size,
             **self.given,
         )
@@ -198,7 +198,7 @@ class Explainer:
             Or a list or tuple of these.
         target
             Index or name of the class to explain; None takes the most probable one. For a list
-            of images one for all of them, or a list of as many.
+            of images one for all of them, or as many in a list or array.
         progress
             Called with the evaluator after every batch of model calls under its own fill; True
             shows a progress bar, in a notebook a widget.
@@ -233,7 +233,8 @@ class Explainer:
         target: Any,
         progress: Callable[[Evaluator], None] | bool | None,
     ) -> list[Explanation]:
-        targets = target if isinstance(target, list | tuple) else [target] * len(images)
+        one_each = isinstance(target, list | tuple) or getattr(target, "ndim", 0) == 1
+        targets = list(target) if one_each else [target] * len(images)
         if len(targets) != len(images):
             raise SettingError(
                 f"got {len(targets)} targets for {len(images)} images; give one for each, or one "
@@ -386,7 +387,7 @@ class Explainer:
             model_calls=evaluator.calls,
             seconds=time.perf_counter() - start,
             seed=self.seed,
-            settings=(settings := self.settings()),
+            settings=(settings := {**self.settings(), "target": evaluator.asked}),
             pareto=fitness.pareto(settings["objectives"]),
             warnings=tuple(notes),
             reference=None if own is evaluator else own.archive,

@@ -173,7 +173,7 @@ class Explanation:
 
     @property
     def history(self) -> dict[str, NDArray[Any]]:
-        """The search so far after each model call: best probability, and the size of its mask.
+        """The best probability after each mask under its own fill, and the size of its mask.
 
         Arrays ``calls``, ``probability`` and ``size``, each (N,).
         """

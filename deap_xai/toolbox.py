@@ -33,6 +33,8 @@ _TAKES = {
     "mate": ("ind1", "ind2"),
     "mutate": ("individual",),
     "select": ("individuals", "k"),
+    "surrogate": (),
+    "acquire": ("masks", "model", "best", "full", "n"),
 }
 """What each role's operator is called with, by position."""
 

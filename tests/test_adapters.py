@@ -180,3 +180,17 @@ def test_it_agrees_with_captums_feature_ablation(inputs):
     assert theirs.shape == ours.shape
     for one, other in zip(theirs, ours, strict=True):
         assert cells(one[0]).argmax() == cells(other[0]).argmax() == KEY
+
+
+@pytest.mark.parametrize("std", [(0, 1, 1), (-1, 1, 1)])
+def test_a_scale_must_be_above_zero(std):
+    with pytest.raises(SettingError, match=r"std must be above 0; got \("):
+        SuperpixelAttribution(KeyCell(), mean=(0, 0, 0), std=std, **GRID)
+
+
+def test_what_it_runs_on_is_measured_on_the_input_itself(tmp_path, monkeypatch):
+    """Whatever its size: no picture of another could be asked about."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    inputs = torch.rand(1, 3, SIDE * CELL, SIDE * CELL)
+    found = SuperpixelAttribution(KeyCell(), precision="auto", **GRID).attribute(inputs, target=1)
+    assert found.shape == inputs.shape

@@ -129,7 +129,7 @@ def test_a_graph_is_made_once_for_each_size():
     made, noted = [], Noted()
     backend = noted.backend()
     backend._make_graph = lambda h, w: made.append((h, w)) or Graph(noted.layout, noted.run)
-    for height in (6, 6, 5, 5):
+    for height in (6, 6, 5, 5, 6, 5):
         masked_view, masks = masked(height)
         backend.predict_masked(masked_view, masks)
     assert made == [(6, 8), (5, 8)]

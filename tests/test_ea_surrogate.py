@@ -14,7 +14,7 @@ from test_attribution import additive, of_masks
 from deap_xai.algorithms import algorithms, defaults_of, eaSurrogate
 from deap_xai.algorithms.surrogate import _Search
 from deap_xai.archive import front, front_quality
-from deap_xai.errors import SettingError
+from deap_xai.errors import OperatorError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.objectives import resolve_objectives
 from deap_xai.picking import smallest
@@ -442,3 +442,31 @@ def test_a_toolbox_of_deaps_own_will_do(make):
     plain.evaluator, plain.rng = ours.evaluator, ours.rng
     eaSurrogate(ours.population(n=4), plain)
     assert len(ours.evaluator.archive) == 30
+
+
+@pytest.mark.parametrize(
+    ("role", "given", "message"),
+    [
+        ("acquire", lambda a: [0], r"acquire operator .* can't be called with .masks, model"),
+        ("acquire", "mutStep", r"acquire operator 'mutStep' can't be called with"),
+        ("surrogate", lambda other: None, r"surrogate operator .* can't be called with \(\)"),
+    ],
+)
+def test_parts_that_can_not_be_called_are_refused_at_once(role, given, message):
+    with pytest.raises(SettingError, match=message):
+        Explainer(lambda views: 0, operators={role: given})
+
+
+@pytest.mark.parametrize(
+    ("role", "given", "message"),
+    [
+        ("acquire", lambda masks, model, best, full, n: [], r"returned \[\] for \d+ candidates"),
+        ("acquire", lambda masks, model, best, full, n: masks[:n], "expected the indices of those"),
+        ("acquire", lambda masks, model, best, full, n: None, "returned None for"),
+        ("surrogate", lambda: 7, "made 7, which has no update, predict, .*such as GaussianProcess"),
+    ],
+)
+def test_parts_that_give_something_else_say_so(make_explainer, image, role, given, message):
+    explainer = make_explainer(algorithm="eaSurrogate", operators={role: given}, budget=40)
+    with pytest.raises(OperatorError, match=message):
+        explainer.explain(image)

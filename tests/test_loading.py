@@ -141,7 +141,8 @@ def test_class_names():
     assert class_name(3, names) == class_name(3, None) == "class 3"
     assert class_index("TREE_FROG", names) == 0
     assert class_index(" bull frog", names) == 1
-    assert class_index(np.int64(2), names) == 2
+    for two in (np.int64(2), np.array(2), torch.tensor(2)):
+        assert class_index(two, names) == 2
     assert class_index("5", None) == 5
 
 
@@ -172,6 +173,7 @@ def test_names_of_classes_are_a_list(names):
         ("frog", None, "has no class names; give an index"),
         (-1, None, "must be a class index from 0 up; got -1"),
         (1.5, None, "target must be a class's index or name; got 1.5"),
+        (np.array([1, 2]), None, "target must be a class's index or name; got array"),
     ],
 )
 def test_what_is_no_class(target, names, message):

@@ -21,6 +21,7 @@ from PIL import Image as PILImage
 from deap_xai import cli
 from deap_xai.archive import Archive, front
 from deap_xai.certificates import Consensus, consensus
+from deap_xai.demo import creature
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Checks, Explanation
 from deap_xai.pages import command_line, gallery_page, thumbnail
@@ -179,6 +180,33 @@ def test_the_command_repeats_the_explanation(make_explainer, image, tmp_path, mo
     assert (again.archive.masks == first.archive.masks).all()
     assert (again.mask == first.mask).all()
     assert again.to_dict() == {**first.to_dict(), "seconds": again.seconds}
+
+
+@pytest.mark.parametrize("target", [None, "1"])
+@pytest.mark.parametrize("seed", [10_016, 10_017])
+def test_the_command_repeats_what_a_stand_in_searched(tmp_path, monkeypatch, seed, target):
+    """A target that is told costs no model call before the search, so it isn't told for nothing."""
+    monkeypatch.chdir(tmp_path)
+    PILImage.fromarray(creature(seed).image).save("d.png")
+    options = ["--model", "demo", "--precision", "bf16", "--budget", "30", "--device", "cpu"]
+    options += [] if target is None else ["--target", target]
+    result = CliRunner().invoke(cli.main, ["explain", "d.png", *options, "--out", "first"])
+    assert result.exit_code == 0, result.output
+    first = Explanation.load("first/d.npz")
+    words = shlex.split(command_line(first, "d.png"))
+    assert ("--target" in words) == (target is not None)
+    assert CliRunner().invoke(cli.main, [*words[1:], "--out", "again"]).exit_code == 0
+    again = Explanation.load("again/d.npz")
+    assert (again.archive.masks == first.archive.masks).all()
+
+
+def test_names_of_classes_are_asked_for_where_their_file_is_not_known(make_explainer, image):
+    settings = {"model": "demo", "python_only": [], "class_names": "2 names", "target": None}
+    made = SimpleNamespace(settings=settings, target=3, seed=0, reference=None)
+    line = "deap-xai explain IMAGE --model demo --classes CLASSES --seed 0"
+    assert command_line(made) == line
+    e = make_explainer(class_names=["cat", "dog"], budget=20).explain(image)
+    assert e.settings["class_names"] == "2 names"
 
 
 def html_text(page: str) -> str:

@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from conftest import CellModel, cell_probability, random_masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -507,3 +508,10 @@ def test_demo_networks_agree_but_for_rounding():
         assert evaluator.probabilities(e.archive.masks) == pytest.approx(
             e.archive.probabilities, abs=1e-5
         )
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_targets_of_a_list_come_in_any_row(make_explainer, kind):
+    explainer = make_explainer(budget=20)
+    found = explainer.explain(pictures(3), target=kind([0, 1, 0]))
+    assert [e.target for e in found] == [0, 1, 0]

@@ -16,7 +16,7 @@ from deap_xai.algorithms.registration import (
     record,
 )
 from deap_xai.archive import best_by_size, front_rows, full_and_empty, mask_keys
-from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.errors import BudgetExhausted, OperatorError, SettingError
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
 from deap_xai.typing import Masks
@@ -39,6 +39,9 @@ PARENTS = 24
 
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
+
+LEARNS = ("update", "predict", "predict_jointly", "weights", "sample_weights")
+"""What a surrogate can do."""
 
 Shares = NDArray[np.float64]
 
@@ -124,6 +127,11 @@ class _Search:
         on_masks: Any = getattr(toolbox, "on_masks", {}.get)  # DEAP's own toolbox hasn't got it
         self._on_masks = [on_masks(role) for role in ("mate", "mutate")]
         self._model = toolbox.surrogate()
+        if lacking := [name for name in LEARNS if not hasattr(self._model, name)]:
+            raise OperatorError(
+                f"the operator 'surrogate' made {f'{self._model!r}':.80}, which has no "
+                f"{', '.join(lacking)}; expected a model such as GaussianProcess"
+            )
         self._ranking = Ranking(self.archive, self._model)
         self._asked = self._asked_for_ranking = 0
         self._best = np.zeros(toolbox.evaluator.n_segments + 1)
@@ -173,7 +181,14 @@ class _Search:
 
     def _acquired(self, pool: Masks, n: int) -> Masks:
         """What promises most: n of the pool to ask about, then others to breed from."""
-        return pool[self.toolbox.acquire(pool, self._model, self._best, self._full(), n)]
+        chosen = self.toolbox.acquire(pool, self._model, self._best, self._full(), n)
+        rows = np.asarray(chosen)
+        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+            raise OperatorError(
+                f"the operator 'acquire' returned {f'{chosen!r}':.80} for {len(pool)} candidates; "
+                "expected the indices of those to ask about"
+            )
+        return pool[rows]
 
     @property
     def _width(self) -> int:

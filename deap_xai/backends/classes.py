@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Sequence
-
-import numpy as np
 
 from deap_xai.errors import SettingError
 
@@ -41,12 +40,14 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
     >>> class_index("tree_frog", ["bullfrog", "tree frog"]), class_index("12", None)
     (1, 12)
     """
-    if isinstance(target, (int, np.integer)):
-        if target < 0:
-            raise SettingError(f"{what} must be a class index from 0 up; got {target}")
-        return int(target)
     if not isinstance(target, str):
-        raise SettingError(f"{what} must be a class's index or name; got {target!r}")
+        try:
+            index = operator.index(target)
+        except TypeError as error:  # NumPy's and torch's whole numbers are fine
+            raise SettingError(f"{what} must be a class's index or name; got {target!r}") from error
+        if index < 0:
+            raise SettingError(f"{what} must be a class index from 0 up; got {target}")
+        return index
     names = [] if class_names is None else [str(name) for name in class_names]
     folded = [folded_name(name) for name in names]
     alike = [i for i, name in enumerate(folded) if name == folded_name(target)]

@@ -19,6 +19,9 @@ __all__ = ["BATCH", "Graph", "GraphBackend", "Layout", "read_layout", "threads"]
 BATCH = 8
 """Views at once where nobody gave a number and nothing was measured."""
 
+GRAPHS = 16
+"""Sizes of views, at most, of which the graph is kept; each may hold the weights once more."""
+
 
 class Layout(NamedTuple):
     """How a graph takes its pictures; None: any number."""
@@ -115,7 +118,7 @@ class GraphBackend(Backend):
         self._make_graph, self._view = graph, view
         self._mean, self._std = np.array(mean, np.float32), np.array(std, np.float32)
         self._softmax: bool | None = None
-        self._graph: tuple[tuple[int, int], Graph] | None = None
+        self._graphs: dict[tuple[int, int], Graph] = {}
         self._canvas: _Canvas | None = None
 
     def view(self, image: Image) -> View:
@@ -145,13 +148,16 @@ class GraphBackend(Backend):
         return self.in_chunks(lambda chunk: self._answer(graph, canvas.draw(chunk)), masks)
 
     def graph(self, height: int, width: int) -> Graph:
-        """The graph for views of that size; kept, as the next view is mostly of the same."""
-        if self._graph is None or self._graph[0] != (height, width):
+        """The graph for views of that size; those last used are kept, as images take turns."""
+        graph = self._graphs.pop((height, width), None)
+        if graph is None:
             graph = self._make_graph(height, width)
             if graph.layout.batch is not None:
                 self.batch_size, self.measure_batch_size = graph.layout.batch, False
-            self._graph, self._canvas = ((height, width), graph), None
-        return self._graph[1]
+            if len(self._graphs) >= GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
+        self._graphs[height, width] = graph
+        return graph
 
     def digest(self) -> str:
         """A hash of the file or module."""

@@ -63,11 +63,13 @@ def load_backend(
     if isinstance(model, Path):
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
-    names = options.get("class_names", ())
+    names = options.get("class_names", [])
     if isinstance(names, (str, bytes, Mapping)) or not hasattr(names, "__getitem__"):
         raise SettingError(
             f"class_names must be a list of names, in the order of the classes; got {names!r:.80}"
         )
+    if "class_names" in options:
+        options["class_names"] = [str(name) for name in names]
     if isinstance(model, str) and (found := _file_of(model)):
         options |= found
         engine = options.pop("engine", engine)

@@ -22,7 +22,8 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
     explanation
         Its settings, seed and target.
     image
-        The image's path; where it isn't known, the line has IMAGE in its place.
+        The image's path; where it isn't known, the line has IMAGE in its place. Names of classes
+        that were given stand in a file that isn't known either: CLASSES.
 
     Returns
     -------
@@ -40,7 +41,11 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
     if "model" not in settings or settings.get("python_only", ["unknown"]):
         return None
     words = ["deap-xai", "explain", f"./{image}" if image.startswith("-") else image or "IMAGE"]
-    words += ["--model", settings["model"], "--target", str(explanation.target)]
+    words += ["--model", settings["model"]]
+    if settings.get("target", explanation.target) is not None:
+        words += ["--target", str(explanation.target)]
+    if settings.get("class_names"):
+        words += ["--classes", "CLASSES"]
     for name in OPTIONS:
         if settings.get(name) is not None:
             words += [f"--{name}", str(settings[name])]

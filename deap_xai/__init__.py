@@ -9,6 +9,7 @@ Public names load when they are first used, so that ``import deap_xai`` is insta
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ _HOMES = {
     "load_image": "images",
     "summary": "runs",
 }
+
+# By default OpenMP threads wait by spinning for milliseconds: where other work shares the cores, a
+# search slows down many times over. Not to spin at all costs a third where they are free; this is
+# some microseconds. Torch reads it when it loads: where it was imported before, nothing changes.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def __getattr__(name: str) -> Any:

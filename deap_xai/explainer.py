@@ -293,7 +293,7 @@ class Explainer:
         """
         points = front(evaluator.archive)
         if not points:
-            raise SettingError("the budget ended before any mask was evaluated; raise it")
+            raise SettingError("the budget ended before the search asked about a mask; raise it")
         full, _ = evaluator.archive.known(full_and_empty(evaluator.n_segments))
         return picked_by(self._pick, points, float(full))
 

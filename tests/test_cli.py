@@ -347,14 +347,13 @@ def test_as_a_program(folder):
     ("given", "spin"),
     [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
 )
-def test_threads_spin_for_a_moment_unless_told_otherwise(monkeypatch, given, spin):
-    environment = {
-        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
-    monkeypatch.setattr(os, "environ", environment | given)
-    assert CliRunner().invoke(cli.main, ["list", "fills"]).exit_code == 0
-    assert os.environ.get("GOMP_SPINCOUNT") == spin
-    assert os.environ.get("OMP_WAIT_POLICY") == given.get("OMP_WAIT_POLICY")
+def test_threads_spin_for_a_moment_unless_told_otherwise(given, spin):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | given
+    code = f"import deap_xai, os; print([os.environ.get(name) for name in {names}])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{[spin, given.get('OMP_WAIT_POLICY')]}\n"
 
 
 def test_nothing_of_the_users_is_written_over(folder):

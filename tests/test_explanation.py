@@ -236,3 +236,10 @@ def test_a_picture_for_notebooks():
     before = plt.get_fignums()
     assert make()._repr_png_().startswith(b"\x89PNG")
     assert plt.get_fignums() == before
+
+
+def test_a_folder_that_is_missing_is_named(make_explainer, image, tmp_path):
+    e = make_explainer(budget=12).explain(image)
+    for write in (e.save, e.report):
+        with pytest.raises(FileNotFoundError, match=r"no such folder; make it first: '.*nowhere'"):
+            write(tmp_path / "nowhere" / "e.html")

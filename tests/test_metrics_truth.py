@@ -131,3 +131,10 @@ def test_what_does_not_fit(metric):
 def test_nan_is_no_importance(metric):
     with pytest.raises(SettingError, match="values hold NaN"):
         metric([1, np.nan], np.array([[0, 1]]), np.array([[True, False]]))
+
+
+def test_a_box_of_no_numbers_and_truth_as_a_list():
+    with pytest.raises(SettingError, match=r"isn't all finite numbers; expected left, top, right"):
+        box_truth((float("nan"), 0, 2, 2), (4, 4))
+    segments, truth = np.array([[0, 1]]), [[True, False]]
+    assert pointing_game([2, 1], segments, truth) == rank_accuracy([2, 1], segments, truth) == 1

@@ -35,7 +35,7 @@ def eaNSGA2(
     """NSGA-II: parents by crowded tournament, survivors by ``toolbox.select``.
 
     Deb, Pratap, Agarwal and Meyarivan, IEEE Transactions on Evolutionary Computation 6(2), 2002,
-    in the form of DEAP's example. Needs two objectives at least.
+    in the form of DEAP's example. Meant for two objectives and more.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,3 @@ def raised_at(error: BaseException) -> str:
 @click.version_option(__version__, prog_name="deap-xai")
 def main() -> None:
     """Explain image classifiers by evolving which superpixels to keep."""
-    # By default OpenMP threads wait by spinning for milliseconds: where other work shares the
-    # cores, a run slows down many times over. Not to spin at all costs a third where they are
-    # free; this is some microseconds. Torch reads it when it loads, which is after here.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -17,6 +17,8 @@ from deap_xai.typing import Segments
 
 __all__ = ["box_truth", "overlap", "pointing_game", "rank_accuracy"]
 
+EDGES = "left, top, right, bottom in pixels"
+
 
 def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels within a box: bool (h, w).
@@ -39,13 +41,15 @@ def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) ->
     >>> box_truth((1, 0, 3, 1), (2, 4)).astype(int).tolist()
     [[0, 1, 1, 0], [0, 0, 0, 0]]
     """
+    if not np.isfinite(np.asarray(box, float)).all():
+        raise SettingError(f"the box {box} isn't all finite numbers; expected {EDGES}")
     left, top, right, bottom = (round(max(edge, 0)) for edge in box)
     truth = np.zeros(shape, bool)
     truth[top:bottom, left:right] = True
     if not truth.any():
         raise SettingError(
             f"no pixel of a picture of {shape[1]} x {shape[0]} lies within the box {box}; expected "
-            "left, top, right, bottom in pixels"
+            f"{EDGES}"
         )
     return truth
 
@@ -79,7 +83,7 @@ def pointing_game(attribution: ArrayLike, segments: Segments, truth: NDArray[np.
     (1.0, 0.0)
     """
     pixels = _pixels(attribution, segments, truth)
-    return float(truth[pixels == pixels.max()].any())
+    return float(np.asarray(truth)[pixels == pixels.max()].any())
 
 
 def rank_accuracy(attribution: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> float:
@@ -98,7 +102,7 @@ def rank_accuracy(attribution: ArrayLike, segments: Segments, truth: NDArray[np.
     >>> rank_accuracy([0.1, 0.7], segments, truth), rank_accuracy([0.4, 0.4], segments, truth)
     (1.0, 0.5)
     """
-    pixels = _pixels(attribution, segments, truth)
+    pixels, truth = _pixels(attribution, segments, truth), np.asarray(truth)
     k = int(truth.sum())
     last = np.sort(pixels, axis=None)[-k]
     above, at = pixels > last, pixels == last
@@ -130,10 +134,10 @@ def overlap(mask: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> fl
 
 def _pixels(values: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> NDArray[Any]:
     """The value of each pixel's superpixel, (h, w)."""
-    values = np.asarray(values)
-    if segments.shape != np.shape(truth) or np.asarray(truth).dtype != bool:
+    values, truth = np.asarray(values), np.asarray(truth)
+    if segments.shape != truth.shape or truth.dtype != bool:
         raise SettingError(
-            f"truth is {np.asarray(truth).dtype} {np.shape(truth)}; expected bool of the segments' "
+            f"truth is {truth.dtype} {truth.shape}; expected bool of the segments' "
             f"shape {segments.shape}"
         )
     if values.shape != (int(segments.max()) + 1,):

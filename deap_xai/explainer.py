@@ -91,6 +91,7 @@ class Explainer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> def brightness(views):
     ...     bright = views.mean(axis=(1, 2, 3)) / 255
     ...     return np.stack([bright, 1 - bright], axis=1)

@@ -233,7 +233,7 @@ def test_the_main_process_killed_ten_times(cells, tmp_path, monkeypatch):
     assert finished == sorted(finished)  # nothing finished was lost
     before = {path.name: path.stat().st_mtime_ns for path in run.glob("explanations/*.npz")}
     monkeypatch.setenv("SLOW", "0")
-    # As if ten minutes had gone by: until then another process may still be writing a half-written file.
+    # As if ten minutes had gone by, for till then another process may be writing such a file.
     monkeypatch.setattr("deap_xai.runs.folder.ABANDONED", 0.0)
     tally = dx.batch(cells, "killers:classify", run, workers=1, **CELLS)
     assert (tally.explained, tally.earlier) == (12, len(before))

@@ -227,8 +227,8 @@ def checked(
         shown,
         checks,
         [
-            f"the checks came upon a mask that would be shown instead: {better.size} superpixels "
-            f"give {_told(better.probability)}, unchecked; it is on the front"
+            f"the checks came upon a mask that would be shown instead, of size {better.size} and "
+            f"probability {_told(better.probability)}; it is on the front, unchecked"
         ],
     )
 

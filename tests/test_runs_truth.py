@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import CellModel
@@ -190,3 +191,14 @@ def test_what_is_no_path_is_said(tmp_path, image):
     with pytest.raises(SettingError, match=r"is ndarray; expected its path.* Explainer.explain"):
         explain([image], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Index, pd.Series])
+def test_names_of_classes_are_part_of_what_a_run_is(tmp_path, image, kind):
+    PILImage.fromarray(image).save(tmp_path / "a.png")
+    how = {"segments": "grid:n_segments=4", "budget": 12, "workers": 1}
+    for _ in range(2):
+        names = kind([str(name) for name in ("cat", "dog")])
+        dx.batch(tmp_path, CellModel(), tmp_path / "run", class_names=names, **how)
+    with pytest.raises(RunError, match="holds a run with other settings"):
+        dx.batch(tmp_path, CellModel(), tmp_path / "run", class_names=kind(["dog", "cat"]), **how)

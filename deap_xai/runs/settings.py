@@ -40,8 +40,10 @@ def run_settings(
     # A backend that doesn't look at its content gives its name, which stands in the settings.
     contents = {"model": None if own.digest() == own.name else own.digest()[:16]}
     contents["weights"] = _file_digest(given.get("weights"))
-    for name in ("segments", "fill", "class_names"):
+    for name in ("segments", "fill"):
         contents[name] = _digest(given.get(name))
+    names = given.get("class_names")  # a column of a table as well
+    contents["class_names"] = None if names is None else _digest(list(names))
     if isinstance(explainer.fill, str):
         path = Path(str(parse_spec(explainer.fill)[1].get("path", "")))
         # Where there is no such picture, that is said when an image should be explained.

@@ -78,7 +78,7 @@ class Explainer:
     budget, seconds, patience
         When to stop: model calls, wall time, the search's model calls without gain, which is a mask
         more probable than any as small; whichever is first. A search that ends early leaves the
-        rest of the budget to dropping superpixels, which takes ``patience`` calls at most.
+        rest of the budget to dropping superpixels: ``patience`` calls at most, or one each.
     seed
         Same seed, same explanation, on one machine at one batch size: last digits depend on these.
     weights, device, transform, size, class_names, batch_size
@@ -339,7 +339,8 @@ class Explainer:
             with budget.holding_back(held, 0.15 + more):
                 self.search(evaluator, fitness)
             patience, budget.patience = budget.patience, None  # neither dropping nor checks lose it
-            with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, patience):
+            most = patience and max(patience, evaluator.n_segments)  # a whole round at least
+            with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, most):
                 self._drop(evaluator)
         except KeyboardInterrupt:
             if len(evaluator.archive) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -226,7 +227,8 @@ class Evaluator:
         for i in np.flatnonzero(values > self._best[sizes]).tolist():
             if values[i] > self._best[sizes[i]]:  # of those before it in the batch too
                 self._best[sizes[i] :] = np.maximum(self._best[sizes[i] :], values[i])
-                self.budget.last_gain = self.budget.spent - (len(values) - 1 - i)
+                known_at = self._spent[len(self._spent) - len(values) + i]
+                self.budget.last_gain = max(self.budget.last_gain, known_at)
 
 
 def ask_all(questions: Sequence[tuple[Evaluator, Masks]]) -> list[NDArray[np.float64]]:
@@ -298,6 +300,12 @@ class Fitness:
         self.evaluator = evaluator
         self.objectives = objectives
         self._seen: dict[bytes, tuple[float, ...]] = {}
+
+    def __copy__(self) -> Fitness:
+        return Fitness(self.evaluator, self.objectives)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Fitness:
+        return Fitness(copy.deepcopy(self.evaluator, memo), self.objectives)
 
     def __reduce__(self) -> Any:
         raise SettingError(

@@ -261,9 +261,9 @@ def _from_pillow(picture: PIL.Image.Image, name: str) -> Image:
         is_png = picture.format == "PNG"
         picture = _upright(picture)
         if picture.mode == "F" or picture.mode.startswith("I"):
-            values = np.asarray(picture)
-            grey = _shallow(values, name, is_png)
-            grey[values == picture.info.get("transparency", -1)] = 255  # laid over white
+            grey = _shallow(values := np.asarray(picture), name, is_png)
+            clear = picture.info.get("transparency") if is_png else None
+            grey[values == clear] = 255  # laid over white
             return _grey_to_rgb(grey)
         if picture.mode == "La":  # Pillow converts premultiplied grey to nothing but LA
             picture = picture.convert("LA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -181,6 +182,14 @@ def test_fitness_stays_in_its_process(make_evaluator):
     fitness = Fitness(make_evaluator(), resolve_objectives("probability"))
     with pytest.raises(SettingError, match=r"can't go to another process.*leave toolbox\.map"):
         pickle.dumps(fitness)
+    for twin in (copy.copy(fitness), copy.deepcopy(fitness)):
+        assert twin([1] * 16) == fitness([1] * 16)
+
+
+def test_patience_counts_from_the_gain_whatever_else_was_asked_with_it(make_evaluator):
+    evaluator = make_evaluator(patience=50)
+    ask_all([(evaluator, WANTED[None]), (evaluator.under("grey"), random_masks(20))])
+    assert evaluator.budget.last_gain < 10 < evaluator.calls == 21
 
 
 def test_seconds_are_looked_at_between_chunks(make_evaluator, model, monkeypatch):

@@ -148,6 +148,8 @@ def test_a_summary_of_a_folder_without_explanations(tmp_path):
         ("cardigan", ["Cardigan", "cardigan"], False),  # the garment, the dog
         ("Cardigan", ["Cardigan", "cardigan"], True),
         ("1", ["Cardigan", "cardigan"], False),
+        ("class 1", ["class 1", "class 0"], True),
+        ("class 0", ["class 1", "class 0"], False),
         ("0", ["crane", "crane"], True),
         ("1", ["crane", "crane"], False),
         ("0", None, True),

@@ -39,7 +39,6 @@ def summary(run: Path, out: Path | None, as_json: bool) -> None:
     if large_groups(found):
         figures["groups.png"] = found.plot_groups()
     try:
-        (out / "groups.png").unlink(missing_ok=True)  # an earlier run may have had some
         for name, figure in figures.items():
             save_png(figure, out / name)
         (out / "summary.json").write_text(text + "\n")

@@ -113,8 +113,8 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
 def with_labels_named(items: Sequence[Item], class_names: Sequence[str] | None) -> list[Item]:
     """The items with each label as the one name of its class: of no other would it be right.
 
-    That is :func:`~deap_xai.backends.classes.class_name`'s, or ``"class 7"`` where two classes
-    have one name.
+    That is :func:`~deap_xai.backends.classes.class_name`'s, with its index, ``"crane (7)"``, where
+    two classes have one name.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def _class_of(item: Item, class_names: Sequence[str] | None) -> str:
     return (
         name
         if [str(other) for other in class_names or [name]].count(name) == 1
-        else f"class {index}"
+        else f"{name} ({index})"
     )
 
 

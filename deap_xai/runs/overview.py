@@ -250,7 +250,7 @@ def _right(table: pa.Table) -> NDArray[np.float64]:
         [
             np.nan
             if label is None or asked is not None
-            else float(label in (name, f"class {target}"))
+            else float(label in (name, f"{name} ({target})"))
             for label, asked, target, name in zip(*columns, strict=True)
         ]
     )

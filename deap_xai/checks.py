@@ -90,7 +90,7 @@ def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[F
     return order
 
 
-def cautions(own: Evaluator, asked: int, mask: Mask) -> list[str]:
+def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str]:
     """What a reader should know before taking a mask (S,) for an explanation.
 
     Parameters
@@ -99,6 +99,8 @@ def cautions(own: Evaluator, asked: int, mask: Mask) -> list[str]:
         Whose numbers are reported; what its archive doesn't hold isn't judged.
     asked
         How many masks were evaluated in the search.
+    evaluated
+        How many of them had a fitness.
     mask
         What is shown, (S,), bool.
     """
@@ -108,6 +110,11 @@ def cautions(own: Evaluator, asked: int, mask: Mask) -> list[str]:
         notes.append(
             f"of {own.n_segments} superpixels only {asked} mask{'s' * (asked != 1)} could be asked "
             "about: which superpixels matter is hardly known; allow more model calls"
+        )
+    if not evaluated:
+        notes.append(
+            "the search ended before any individual had a fitness, so that objectives had no part "
+            "in it: allow more model calls, or more patience"
         )
     if full < FAINT:
         notes.append(

@@ -272,8 +272,7 @@ class Explainer:
             for mask in full_and_empty(evaluator.n_segments):
                 # One by one, as when the full view tells the target: last digits may depend on it.
                 evaluator.probabilities(mask[None])
-            toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed)
-            toolbox.register("evaluate", fitness or Fitness(evaluator, self.objectives))
+            toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed, fitness)
             self._algorithm(toolbox.population(n=self.population), toolbox)
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
@@ -371,7 +370,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
-        notes += cautions(own, len(evaluator.archive), picked.mask)
+        notes += cautions(own, len(evaluator.archive), len(fitness.evaluated), picked.mask)
         notes += unmet(self._pick, self.picked(own))
         return Explanation(
             mask=picked.mask,

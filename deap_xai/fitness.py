@@ -293,13 +293,14 @@ class Fitness:
     """The fitness of individuals: an evaluator and the objectives read off it.
 
     Called with one individual it gives its fitness values, as DEAP's ``toolbox.evaluate`` does;
-    :meth:`batch` gives those of many with one batch of model calls.
+    :meth:`batch` gives those of many with one batch of model calls. ``evaluated`` has the values of
+    each distinct individual so far, by its mask's bytes.
     """
 
     def __init__(self, evaluator: Evaluator, objectives: Sequence[Objective]) -> None:
         self.evaluator = evaluator
         self.objectives = objectives
-        self._seen: dict[bytes, tuple[float, ...]] = {}
+        self.evaluated: dict[bytes, tuple[float, ...]] = {}
 
     def __copy__(self) -> Fitness:
         return Fitness(self.evaluator, self.objectives)
@@ -325,13 +326,13 @@ class Fitness:
         masks = self._masks(individuals)
         columns = [objective(self.evaluator, masks) for objective in self.objectives]
         found = [tuple(map(float, values)) for values in zip(*columns, strict=True)]
-        self._seen.update(zip(mask_keys(masks), found, strict=True))
+        self.evaluated.update(zip(mask_keys(masks), found, strict=True))
         return found
 
     def pareto(self, names: Sequence[str]) -> Pareto:
         """What was evaluated and isn't dominated, with a name for each objective."""
-        masks = np.frombuffer(b"".join(self._seen), bool).reshape(-1, self.evaluator.n_segments)
-        values = np.array(list(self._seen.values())).reshape(-1, len(self.objectives))
+        masks = np.frombuffer(b"".join(self.evaluated), bool).reshape(-1, self.evaluator.n_segments)
+        values = np.array(list(self.evaluated.values())).reshape(-1, len(self.objectives))
         return pareto(names, [objective.weight for objective in self.objectives], masks, values)
 
     def _masks(self, individuals: Sequence[Sequence[int]]) -> Masks:

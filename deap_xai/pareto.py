@@ -19,7 +19,7 @@ class Pareto(NamedTuple):
     Attributes
     ----------
     names
-        The objectives, as settings name them.
+        The objectives, as settings name them, with a number where two have one name.
     masks
         (P, S), bool; of several with the same values the first.
     values
@@ -72,4 +72,16 @@ def pareto(
     for row in order.tolist():
         if not (better[front] >= better[row]).all(axis=1).any():
             front.append(row)
-    return Pareto(tuple(names), masks[front], values[front])
+    return Pareto(_distinct(names), masks[front], values[front])
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, with a number where one comes again.
+
+    Examples
+    --------
+    >>> _distinct(["size", "<lambda>", "<lambda>"])
+    ('size', '<lambda>', '<lambda> (2)')
+    """
+    earlier = [list(names[:i]).count(name) for i, name in enumerate(names)]
+    return tuple(f"{name} ({n + 1})" if n else name for name, n in zip(names, earlier, strict=True))

@@ -166,7 +166,8 @@ class Registry:
                     f"{self.kind} {name!r} has no parameter {key!r}; its parameters: {options}"
                 )
             self._check_value(name, key, values[key], known[key])
-            if key in COUNTS or _annotation(function, key) in WHOLE:
+            is_count = key in COUNTS and not isinstance(known[key], float)
+            if is_count or _annotation(function, key) in WHOLE:
                 self._check_whole(name, key, values[key])
         for key in _required(function) - values.keys():
             raise SettingError(
@@ -176,7 +177,9 @@ class Registry:
 
     def _check_value(self, name: str, key: str, value: Any, default: Any) -> None:
         """No text where the default is a number, no number where it is a text, no rate over 1."""
-        if key in RATES and not (isinstance(value, Real) and 0 <= float(value) <= 1):
+        # A plug-in's parameter of that name may be something else, as its default tells.
+        is_rate = key in RATES and (not isinstance(default, Real) or 0 <= float(default) <= 1)
+        if is_rate and not (isinstance(value, Real) and 0 <= float(value) <= 1):
             raise SettingError(f"{self.kind} {name!r}: {key} must be within 0..1; got {value!r}")
         for kind, expected, other in ((Real, "a number", str), (str, "a text", Real)):
             if isinstance(default, kind) and isinstance(value, other):

@@ -129,6 +129,7 @@ def make_toolbox(
     objectives: Sequence[Objective],
     chosen: Mapping[str, Spec] | None = None,
     seed: int = 0,
+    fitness: Fitness | None = None,
 ) -> Toolbox:
     """A toolbox with individual, population, evaluate, map, clone, mate, mutate and select.
 
@@ -144,6 +145,8 @@ def make_toolbox(
         under its name.
     seed
         Of the toolbox's generator.
+    fitness
+        What ``evaluate`` is, of this evaluator and these objectives; None makes one.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def make_toolbox(
     make = individual_class(weights)
     toolbox.register("individual", _make_individual, make, toolbox)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    toolbox.register("evaluate", Fitness(evaluator, objectives))
+    toolbox.register("evaluate", fitness or Fitness(evaluator, objectives))
     toolbox.register("map", batch_map)
     toolbox.register("clone", clone)
     return toolbox

@@ -539,3 +539,13 @@ def test_objectives_that_nobody_heeds_are_told(make_explainer, image):
 def test_operators_are_named_by_role(make_explainer):
     with pytest.raises(SettingError, match=r"must map roles to operators, .*; got 'cxRegion'"):
         make_explainer(operators="cxRegion")
+
+
+@pytest.mark.parametrize(("patience", "said"), [(5, True), (200, False)])
+def test_it_says_so_when_no_individual_had_a_fitness(make_explainer, image, patience, said):
+    """Objectives under other fills ask about all of a generation there first."""
+    objectives = ["probability", "size", "robustness:fills=grey+blur"]
+    explainer = make_explainer(algorithm="eaNSGA2", objectives=objectives, patience=patience)
+    e = explainer.explain(image)
+    assert ("ended before any individual had a fitness" in " ".join(e.warnings)) is said
+    assert (len(e.pareto.masks) == 0) is said

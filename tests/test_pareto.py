@@ -92,3 +92,13 @@ def test_older_files_have_none(make_explainer, image, tmp_path):
     np.savez(path, **kept)
     assert Explanation.load(path).pareto is None
     assert dx.Explanation.load(path).to_dict()["pareto"] is None
+
+
+def test_objectives_of_one_name_are_told_apart(make_explainer, image):
+    rows, columns = lambda evaluator, masks: masks[:, 0], lambda evaluator, masks: masks[:, 1]
+    objectives = ["probability", (rows, -1.0), (columns, -1.0)]
+    found = make_explainer(algorithm="eaNSGA2", objectives=objectives, budget=40).explain(image)
+    own = "<lambda> with weight -1"
+    assert found.pareto.names == ("probability", own, f"{own} (2)")
+    values = [list(row["values"].values()) for row in found.to_dict()["pareto"]]
+    assert values == found.pareto.values.tolist()

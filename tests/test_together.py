@@ -486,7 +486,7 @@ def test_the_batch_size_of_a_list_is_measured_once(monkeypatch, make_explainer):
     )
     explainer = make_explainer(budget=20)
     explainer.backend.measure_batch_size = True
-    with pytest.raises(SomeImagesFailed):
+    with pytest.raises(SomeImagesFailed, match=r"number 1: there is no image file 'nowhere\.png'"):
         explainer.explain(["nowhere.png", *pictures(2)])
     assert looked_at[0] is explainer.backend
     assert explainer.backend not in looked_at[1:]

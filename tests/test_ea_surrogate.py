@@ -461,6 +461,11 @@ def test_parts_that_can_not_be_called_are_refused_at_once(role, given, message):
     ("role", "given", "message"),
     [
         ("acquire", lambda masks, model, best, full, n: [], r"returned \[\] for \d+ candidates"),
+        (
+            "acquire",
+            lambda masks, model, best, full, n: np.arange(0),
+            r"returned array\(\[\], dtype",
+        ),
         ("acquire", lambda masks, model, best, full, n: masks[:n], "expected the indices of those"),
         ("acquire", lambda masks, model, best, full, n: None, "returned None for"),
         ("surrogate", lambda: 7, "made 7, which has no update, predict, .*such as GaussianProcess"),

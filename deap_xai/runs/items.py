@@ -136,14 +136,15 @@ def with_labels_named(items: Sequence[Item], class_names: Sequence[str] | None) 
 
 def _class_of(item: Item, class_names: Sequence[str] | None) -> str:
     label = str(item.label)
-    advice = f"it is {item.image}'s: leave the label empty where the model has no such class"
+    advice = "(leave the label empty where the model has no such class)"
     try:
         index = class_index(label, class_names, "label")
     except SettingError as error:
-        raise SettingError(f"{error}; {advice}") from error
+        raise SettingError(f"{item.image}: {error} {advice}") from error
     if class_names is not None and index >= len(class_names):
         raise SettingError(
-            f"label {label!r} is no class of this model, which has {len(class_names)}; {advice}"
+            f"{item.image}: label {label!r} is no class of this model, which has "
+            f"{len(class_names)} {advice}"
         )
     name = class_name(index, class_names)
     return (

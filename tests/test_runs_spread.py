@@ -300,7 +300,9 @@ def test_what_another_worker_finished_is_not_done_again(cells, tmp_path):
     dx.batch(cells, "killers:classify", folder.path, workers=1, **CELLS)
     items = list_items(cells, tmp_path)[1]
     task = Task(dx.Explainer(lambda images: 1 / 0), str(folder.path), 0, 8, None)
+    (folder.running / items[0].id).touch()  # killed after it had saved, before it said so
     outcome = explain_one(task, items[0])
+    assert not list(folder.running.iterdir())
     assert outcome.failure is None
     assert outcome.row is not None
     assert outcome.row["image"] == items[0].image

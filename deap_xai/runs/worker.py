@@ -115,9 +115,11 @@ def explain_one(task: Task, item: Item) -> Outcome:
         explainer = _unpacked(own) if isinstance(own, bytes) else own
         backend = explainer.backend
         backend.batch_size, backend.measure_batch_size = task.batch_size, False
-        if (row := _row_on_file(folder, item)) is not None:
-            return Outcome(item, row)  # done already, by a worker whose answer was lost
         marker = folder.running / item.id
+        if (row := _row_on_file(folder, item)) is not None:
+            with folder.writing():
+                marker.unlink(missing_ok=True)
+            return Outcome(item, row)  # done already, by a worker that died before it could say so
         with folder.writing():
             deaths = marker.stat().st_size if marker.exists() else 0
             if deaths < DEATHS:

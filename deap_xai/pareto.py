@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from moocore import is_nondominated
 from numpy.typing import NDArray
 
 from deap_xai.typing import Masks
@@ -53,7 +54,7 @@ def pareto(
     masks
         (N, S), bool.
     values
-        (N, objectives).
+        (N, objectives), finite.
 
     Examples
     --------
@@ -66,12 +67,8 @@ def pareto(
     {'mask': [0, 1], 'values': {'probability': 0.6, 'size': 1.0}}
     """
     better = values * np.sign(weights)
-    # None is dominated by one behind it in this order.
-    order = np.lexsort(-better.T[::-1])
-    front: list[int] = []
-    for row in order.tolist():
-        if not (better[front] >= better[row]).all(axis=1).any():
-            front.append(row)
+    front = np.flatnonzero(is_nondominated(better, maximise=True))
+    front = front[np.lexsort(-better[front].T[::-1])]
     return Pareto(_distinct(names), masks[front], values[front])
 
 

@@ -18,10 +18,12 @@ from deap_xai.pareto import pareto
 
 @settings(deadline=None)
 @given(
-    rows=st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=30),
-    weights=st.tuples(*[st.sampled_from([-2.0, -1.0, 1.0, 0.5])] * 3),
+    rows=st.lists(st.tuples(*[st.integers(0, 4)] * 5), max_size=30),
+    weights=st.lists(st.sampled_from([-2.0, -1.0, 1.0, 0.5]), min_size=1, max_size=5),
 )
 def test_it_is_deaps_pareto_front(rows, weights):
+    width = len(weights)
+    rows = [row[:width] for row in rows]
     make = individual_class(tuple(np.sign(weights)))
     everyone = [make([0, 1]) for _ in rows]
     for individual, row in zip(everyone, rows, strict=True):
@@ -29,7 +31,7 @@ def test_it_is_deaps_pareto_front(rows, weights):
     known = tools.ParetoFront(similar=lambda one, other: True)
     known.update(everyone)
     masks = np.random.default_rng(0).random((len(rows), 8)) < 0.5
-    found = pareto("abc", weights, masks, np.array(rows, float).reshape(-1, 3))
+    found = pareto("abcde"[:width], weights, masks, np.array(rows, float).reshape(-1, width))
     values = [tuple(row) for row in found.values]
     assert sorted(values) == sorted(one.fitness.values for one in known)
     assert (masks[[rows.index(row) for row in values]] == found.masks).all()

@@ -143,7 +143,8 @@ def test_class_names():
     assert class_index(" bull frog", names) == 1
     for two in (np.int64(2), np.array(2), torch.tensor(2)):
         assert class_index(two, names) == 2
-    assert class_index("5", None) == 5
+    assert class_index("5", None) == class_index("Class 5", None) == 5
+    assert class_index("class 1", ["class 1", "class 2"]) == 0
 
 
 def test_digits_name_the_class_of_that_name():
@@ -151,7 +152,11 @@ def test_digits_name_the_class_of_that_name():
     assert class_index("1", ["3", "7"]) == 1
 
 
-@pytest.mark.parametrize("names", ["names.txt", {"frog", "toad"}, {0: "frog", 1: "toad"}, 7])
+@pytest.mark.parametrize(
+    "names",
+    ["names.txt", {"frog", "toad"}, {0: "frog", 1: "toad"}, 7,
+     np.array("frog"), np.array([["frog"], ["toad"]])],
+)  # fmt: skip
 def test_names_of_classes_are_a_list(names):
     with pytest.raises(SettingError, match="class_names must be a list of names, in the order of"):
         load_backend(lambda images: [[0.5, 0.5]] * len(images), class_names=names)
@@ -172,6 +177,8 @@ def test_names_of_classes_are_a_list(names):
         ("zzz", ["tree frog"], "'zzz' is no class of this model$"),
         ("frog", None, "has no class names; give an index"),
         (-1, None, "must be a class index from 0 up; got -1"),
+        (True, None, "target must be a class's index or name; got True"),
+        ("class x", None, "has no class names; give an index"),
         (1.5, None, "target must be a class's index or name; got 1.5"),
         (np.array([1, 2]), None, "target must be a class's index or name; got array"),
     ],

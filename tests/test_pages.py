@@ -329,6 +329,13 @@ def test_seeds_that_agree(make_explainer, image):
     assert facts_of(explanation.report())["superpixels"][0]["seeds"] is None
 
 
+def test_the_command_asks_for_as_many_seeds():
+    agreed = consensus(Explainer("demo", budget=20, device="cpu"), creature(0).image, seeds=2)
+    page = agreed.explanations[0].report(consensus=agreed)
+    assert "--seed 0 --seeds 2" in html_text(page)
+    assert "--seeds 2" not in html_text(agreed.explanations[0].report())
+
+
 def test_agreement_counts(explanation):
     kept = np.array([1.0] * 2 + [0.5] * 3 + [0.0] * 11)
     agreed = Consensus([explanation] * 2, kept, kept, kept, 0.4)

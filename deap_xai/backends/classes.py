@@ -39,12 +39,16 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
     --------
     >>> class_index("tree_frog", ["bullfrog", "tree frog"]), class_index("12", None)
     (1, 12)
+    >>> class_index("class 7", None)
+    7
     """
     if not isinstance(target, str):
         try:
             index = operator.index(target)
-        except TypeError as error:  # NumPy's and torch's whole numbers are fine
-            raise SettingError(f"{what} must be a class's index or name; got {target!r}") from error
+        except TypeError:  # NumPy's and torch's whole numbers are fine
+            index = None
+        if index is None or isinstance(target, bool):
+            raise SettingError(f"{what} must be a class's index or name; got {target!r}")
         if index < 0:
             raise SettingError(f"{what} must be a class index from 0 up; got {target}")
         return index
@@ -61,8 +65,9 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
         )
     if alike:
         return alike[0]
-    if target.isdecimal():
-        return int(target)
+    number = folded_name(target).removeprefix("class ")  # as class_name says it
+    if number.isdecimal():
+        return int(number)
     if class_names is None:
         raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
     close = difflib.get_close_matches(folded_name(target), folded, n=3)

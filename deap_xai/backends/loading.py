@@ -64,7 +64,8 @@ def load_backend(
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
     names = options.get("class_names", [])
-    if isinstance(names, (str, bytes, Mapping)) or not hasattr(names, "__getitem__"):
+    listed = hasattr(names, "__getitem__") and getattr(names, "ndim", 1) == 1
+    if isinstance(names, (str, bytes, Mapping)) or not listed:
         raise SettingError(
             f"class_names must be a list of names, in the order of the classes; got {names!r:.80}"
         )

@@ -14,7 +14,9 @@ OPTIONS = "weights device segments fill algorithm pick population budget seconds
 """Settings that are options of ``deap-xai explain`` under the same name."""
 
 
-def command_line(explanation: Explanation, image: str = "") -> str | None:
+def command_line(
+    explanation: Explanation, image: str = "", seeds: int | None = None
+) -> str | None:
     """The ``deap-xai explain`` that gives this explanation again, quoted for a POSIX shell.
 
     Parameters
@@ -24,6 +26,8 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
     image
         The image's path; where it isn't known, the line has IMAGE in its place. Names of classes
         that were given stand in a file that isn't known either: CLASSES.
+    seeds
+        How many seeds there were, from the explanation's own up; None for one explanation.
 
     Returns
     -------
@@ -57,4 +61,5 @@ def command_line(explanation: Explanation, image: str = "") -> str | None:
         words += ["--set", f"{role}={spec}"]
     for objective in settings.get("objectives", ()):
         words += ["--objective", str(objective)]
-    return shlex.join([*words, "--seed", str(explanation.seed)])
+    words += ["--seed", str(explanation.seed)]
+    return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

@@ -71,7 +71,7 @@ def explanation_page(
         convergence_chart=convergence_chart(explanation.history, explanation.probability_full),
         rows=model_rows(explanation),
         sentences=sentences(explanation, consensus),
-        command=command_line(explanation, image),
+        command=command_line(explanation, image, consensus and len(consensus.explanations)),
         settings=_settings(explanation),
     )
 

@@ -197,7 +197,7 @@ def test_swapped_by_spec(make_explainer, image):
         budget=32,
     )
     toolbox = explainer.toolbox(image)
-    assert len(toolbox.acquire(random_masks(50), learnt(toolbox), np.zeros(17), 0.5, 20)) == 8
+    assert len(toolbox.acquire(random_masks(50), learnt(toolbox), np.zeros(17), 0.5, 2)) == 8
     _, logbook = algorithms.resolve("eaSurrogate:batch=1")(toolbox.population(n=4), toolbox, ngen=3)
     assert logbook.select("nevals") == [2, 1, 1, 1]
     plain = make_explainer(algorithm="eaSurrogate:batch=3", budget=32)
@@ -282,14 +282,14 @@ def test_the_front_fills_up_what_the_ranking_leaves(monkeypatch):
     assert sizes.sum() == evaluator.calls
 
 
-@pytest.mark.parametrize("n_segments", [1, 2, 4])
-def test_it_ends_when_all_masks_are_known(n_segments):
+@pytest.mark.parametrize(("n_segments", "pool"), [(1, 720), (2, 720), (4, 720), (7, 1), (8, 5)])
+def test_it_ends_when_all_masks_are_known(n_segments, pool):
     evaluator = of_masks(additive(np.linspace(0, 4, n_segments)), n_segments)
     evaluator.budget.calls = 2000
     toolbox = make_toolbox(
         evaluator, resolve_objectives(["probability", "size"]), defaults_of(eaSurrogate).operators
     )
-    population, logbook = eaSurrogate(toolbox.population(n=5), toolbox)
+    population, logbook = eaSurrogate(toolbox.population(n=5), toolbox, pool=pool)
     assert evaluator.calls == len(evaluator.archive) == 2**n_segments
     assert sum(logbook.select("nevals")) == evaluator.calls
     assert logbook.select("gen") == list(range(len(logbook)))

@@ -40,6 +40,10 @@ PARENTS = 24
 RANKING_SHARE = 0.8
 """Share of the later model calls that go to the ranking, at most."""
 
+TRIES, ENUMERABLE = 3, 16
+"""Random pools that are tried where all that is bred is known; and superpixels up to which all
+masks there are are looked through then."""
+
 LEARNS = ("update", "predict", "predict_jointly", "weights", "sample_weights")
 """What a surrogate can do."""
 
@@ -170,7 +174,7 @@ class _Search:
     def _for_front(self, n: int, taken: Masks) -> Masks:
         pool = self._unknown(np.concatenate([self._promising, self._bred()]), taken)
         if not len(pool):
-            pool = self._unknown(self.toolbox.rng.random((self._pool, self._width)) < 0.5, taken)
+            pool = self._unseen(taken)
         if not len(pool):
             return pool
         parents = self._acquired(pool, n)[:PARENTS]
@@ -178,6 +182,19 @@ class _Search:
         best = self._acquired(self._unknown(np.concatenate([parents, children]), taken), n)
         self._promising = best[n:]
         return best[:n]
+
+    def _unseen(self, taken: Masks) -> Masks:
+        """Random masks, where all that is bred is known; none where there are no others."""
+        rng = self.toolbox.rng
+        for _ in range(TRIES):
+            pool = self._unknown(rng.random((self._pool, self._width)) < 0.5, taken)
+            if len(pool):
+                return pool
+        if self._width > ENUMERABLE:
+            return pool
+        numbers = rng.permutation(2**self._width)
+        every = (numbers[:, None] >> np.arange(self._width)) % 2 == 1
+        return self._unknown(every, taken)[: self._pool]
 
     def _acquired(self, pool: Masks, n: int) -> Masks:
         """What promises most: n of the pool to ask about, then others to breed from."""

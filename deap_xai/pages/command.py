@@ -14,9 +14,7 @@ OPTIONS = "weights device segments fill algorithm pick population budget seconds
 """Settings that are options of ``deap-xai explain`` under the same name."""
 
 
-def command_line(
-    explanation: Explanation, image: str = "", seeds: int | None = None
-) -> str | None:
+def command_line(explanation: Explanation, image: str = "", seeds: int | None = None) -> str | None:
     """The ``deap-xai explain`` that gives this explanation again, quoted for a POSIX shell.
 
     Parameters

@@ -94,7 +94,8 @@ def acqExpectedGain(
     Returns
     -------
     Indices of candidates, none twice: first the n picked, or all where there are fewer; then the
-    others of the shortlist, the most promising first.
+    others of the shortlist, the most promising first. Where n is more than the shortlist, those
+    beyond it follow it by their own expected gain.
     """
 
     def worth(p: Floats) -> Floats:
@@ -104,7 +105,8 @@ def acqExpectedGain(
     mean, deviation = model.predict(masks)
     p = _sigmoid(mean[:, None] + deviation[:, None] * NODES)
     single = _gain(worth(p), sizes, worth(best)) @ MASS
-    top = np.argsort(-single, kind="stable")[:shortlist]
+    order = np.argsort(-single, kind="stable")
+    top = order[:shortlist]
     mean, covariance = model.predict_jointly(masks[top])
     # In single precision: what follows is done for each one picked.
     drawn = worth(_draw(mean, covariance, draws, rng)).astype(np.float32)
@@ -121,7 +123,7 @@ def acqExpectedGain(
         score = np.einsum("ck,ck->c", beyond.sum(axis=0), fits) + 1e-9 * single[top]
         score[picked] = -1
         picked.append(int(score.argmax()))
-    return np.concatenate([top[picked], np.delete(top, picked)])
+    return np.concatenate([top[picked], np.delete(top, picked), order[shortlist:n]])
 
 
 def _gain(values: Floats, sizes: NDArray[Any], best: Floats) -> Floats:

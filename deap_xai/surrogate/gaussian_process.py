@@ -44,11 +44,14 @@ kept; and how many more may gather before the oldest are forgotten."""
 
 
 class _Points(NamedTuple):
-    """Masks as the kernel needs them: M (N, S), M·R (N, S) and the norms sqrt(m·R·m) (N,)."""
+    """Masks as the kernel needs them: M (N, S), M·R (N, S), the norms sqrt(m·R·m) (N,), and whether
+    the two of each pair of neighbours are kept, over the root of the number of pairs E: (N, E).
+    """
 
     masks: Floats
     spread: Floats
     norms: Floats
+    pairs: Floats
 
 
 @operators.register
@@ -58,23 +61,25 @@ class GaussianProcess:
     With R the prior correlation of superpixels (near and alike in colour: alike in effect) and
     the inner product <m, m'> = m·R·m', the kernel of two masks is
 
-        linear · <m, m'> / <1, 1>  +  curve · angle / (angle + 1 - cos(m, m'))
+        linear · <m, m'> / <1, 1>  +  pairs · both(m, m') / both(1, 1)
+            +  curve · angle / (angle + 1 - cos(m, m'))
 
-    The first part is a Bayesian linear model with correlated weights; the second, a rational
-    function of the angle between masks, is whatever isn't additive. The mean runs from the empty
-    to the full view's value with the share kept, the middle counting more. Observations with a
-    low probability count less: their noise is noise · few · (1 + doubt·(1-p)²), where
-    few = (min(max(S, 8), 30) / 30)². Rasmussen and Williams, "Gaussian Processes for Machine
-    Learning", 2006, chapter 2.
+    The first part is a Bayesian linear model with correlated weights. The second, where both counts
+    the pairs of neighbours that m and m' keep, is what two neighbours add only together: a part
+    that is whole says more than its halves. The third, a rational function of the angle between
+    masks, is whatever else isn't additive. The mean runs from the empty to the full view's value
+    with the share kept, the middle counting more. Observations with a low probability count less:
+    their noise is noise · few · (1 + doubt·(1-p)²), where few = (min(max(S, 8), 30) / 30)².
+    Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter 2.
 
     What is learnt is not the target's logit itself but what it is made of, log p_c less their mean,
     for the target, for the thirty other classes that came nearest, and for the sum of the rest;
-    where answers don't sum to 1 the others are scaled to sum to 1 - p_target. Each is nearly linear
-    in the mask where their combination, log p_target - log Σ p_c, is not, and every answer teaches
-    thirty numbers, not one. The logit predicted is that combination of the processes' means, as
-    in Bayesian optimisation of composite functions (Astudillo and Frazier, ICML 2019); its
-    deviation is that of one process over the logit. They share one kernel, so one Cholesky factor
-    serves all.
+    where answers don't sum to 1, to a thousandth, the others are scaled to sum to 1 - p_target.
+    Each is nearly linear in the mask where their combination, log p_target - log Σ p_c, is not, and
+    every answer teaches thirty numbers, not one. The logit predicted is that combination of the
+    processes' means, as in Bayesian optimisation of composite functions (Astudillo and Frazier,
+    ICML 2019); its deviation is that of one process over the logit. They share one kernel, so one
+    Cholesky factor serves all.
 
     Superpixels differ in relevance, which is learnt from the answers: R becomes D·R·D, where D is
     the root of each linear weight's second moment about its prior mean, under the posterior of
@@ -89,17 +94,17 @@ class GaussianProcess:
     ----------
     evaluator
         Of the image: its segments and view give the prior, its target the class.
-    linear, curve
-        Prior variances of the two parts.
+    linear, pairs, curve
+        Prior variances of the three parts.
     angle
-        How fast the second part fades.
+        How fast the third part fades.
     noise, doubt
         See above.
 
     Raises
     ------
     SettingError
-        If one of these numbers isn't above 0; ``doubt`` may be 0.
+        If one of these numbers isn't above 0 and finite; ``doubt`` may be 0.
     """
 
     def __init__(
@@ -107,28 +112,30 @@ class GaussianProcess:
         evaluator: Evaluator,
         *,
         linear: float = 40.0,
-        curve: float = 12.0,
+        pairs: float = 10.0,
+        curve: float = 8.0,
         angle: float = 1.0,
         noise: float = 0.02,
         doubt: float = 15.0,
     ) -> None:
         for name, value in {
             "linear": linear,
+            "pairs": pairs,
             "curve": curve,
             "angle": angle,
             "noise": noise,
         }.items():
-            if not value > 0:
+            if not 0 < value < np.inf:
                 raise SettingError(f"GaussianProcess: {name} must be above 0; got {value!r}")
-        if not doubt >= 0:
+        if not 0 <= doubt < np.inf:
             raise SettingError(f"GaussianProcess: doubt must be 0 at least; got {doubt!r}")
         known = evaluator.geometry
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)
         self._flat = alike.astype(np.float32)
         self._share, self._target = known.central(CENTRE), evaluator.target
-        self._prior = linear
-        self._curve, self._angle = curve, angle
+        self._prior, self._pairs, self._curve, self._angle = linear, pairs, curve, angle
+        self._one, self._other = np.nonzero(np.triu(evaluator.neighbours))
         self._noise_level, self._doubt = noise * (np.clip(n, FEW, MANY) / MANY) ** 2, doubt
         self._masks, self._p = np.zeros((0, n), np.float32), np.zeros(0)
         self._answers = list[Probabilities]()
@@ -179,7 +186,8 @@ class GaussianProcess:
         # The empty mask is at a right angle to all masks, itself among them.
         right = self._angle / (1 + self._angle)
         curve = self._curve * np.where(points.masks.any(axis=1), 1, right)
-        prior = self._linear * points.norms**2 + curve
+        together = self._pairs * np.einsum("ij,ij->i", points.pairs, points.pairs)
+        prior = self._linear * points.norms**2 + together + curve
         variance = self._amplitude * (prior - np.einsum("ij,ij->j", explained, explained))
         return mean, np.sqrt(np.maximum(variance, 1e-6))
 
@@ -204,7 +212,7 @@ class GaussianProcess:
     def _steps(self, n: int) -> Iterator[tuple[int, int]]:
         """Parts of n masks, each up to the next fit.
 
-        However they come, the prior is learnt at the same numbers of observations.
+        However they come, the prior is learnt at the same numbers of observations from the eighth.
         """
         start = 0
         while start < n:
@@ -255,7 +263,7 @@ class GaussianProcess:
         self._known = _Points(*map(np.concatenate, zip(self._known, new, strict=True)))
 
     def _forget(self) -> None:
-        """Keep the ends, half of the cap for the best of their size, half for the latest."""
+        """Keep the ends, half of the cap for those nearest to the front, half for the latest."""
         sizes = self._masks.sum(axis=1).astype(int)
         behind = best_by_size(self._masks.astype(bool), self._p)[sizes] - self._p
         behind[[sizes.argmin(), sizes.argmax()]] = -1
@@ -278,12 +286,16 @@ class GaussianProcess:
     def _points(self, masks: NDArray[Any]) -> _Points:
         masks = np.asarray(masks, np.float32)
         spread = masks @ self._correlation
-        return _Points(masks, spread, np.sqrt(np.maximum((spread * masks).sum(axis=1), 1e-6)))
+        norms = np.sqrt(np.maximum((spread * masks).sum(axis=1), 1e-6))
+        pairs = masks[:, self._one] * masks[:, self._other]
+        pairs /= np.float32(max(1, len(self._one)) ** 0.5)
+        return _Points(masks, spread, norms, pairs)
 
     def _kernel(self, one: _Points, two: _Points) -> Floats:
         inner = one.spread @ two.masks.T
         cosine = inner / one.norms[:, None] / two.norms[None]
-        return self._linear * inner + self._curve / (1 + (1 - cosine) / self._angle)
+        apart = self._curve / (1 + (1 - cosine) / self._angle)
+        return self._linear * inner + self._pairs * (one.pairs @ two.pairs.T) + apart
 
     def _mean(self, points: _Points) -> Floats:
         share = (points.masks @ self._share)[:, None]
@@ -326,12 +338,13 @@ def _completed(answers: Probabilities, target: int) -> Probabilities:
     Those of independent sigmoids don't, nor those of an interface that names its first few classes.
     Rows that sum to 1 stay as they are, since 1 - p loses digits near 1.
     """
-    total = answers.sum(axis=1)
-    off = np.flatnonzero(abs(total - 1) > 1e-3)
+    off = np.flatnonzero(abs(answers.sum(axis=1) - 1) > 1e-3)
     if not len(off):
         return answers
     answers, n = answers.copy(), answers.shape[1]
-    p, others = answers[off, target], (total - answers[:, target])[off]
+    p = answers[off, target]
+    # Summed without the target: a difference would leave nothing of those far below it.
+    others = np.delete(answers[off], target, axis=1).sum(axis=1)
     # Where no other class has anything, all have the same.
     even = others < TINY
     answers[off] *= np.where(even, 0, (1 - p) / np.maximum(others, TINY))[:, None]

@@ -24,7 +24,8 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
 
     The order comes from a :class:`~deap_xai.surrogate.Ranking` of all evaluated masks: shown in
     this order superpixels raise the probability early, hidden in it they lower it early. The
-    magnitudes are the weights of a Gaussian process that was fitted to the same masks.
+    magnitudes are the weights of a Gaussian process fitted to the same masks; of more than some
+    300, to those nearest to the front and those evaluated last.
 
     Parameters
     ----------
@@ -61,5 +62,5 @@ def _learnt(evaluator: Evaluator) -> NDArray[np.float64]:
     for start in range(0, len(archive), BLOCK):
         masks = archive.masks[start : start + BLOCK]
         model.gather(masks, evaluator.answers(masks))
-    model.fit()  # so that the order of evaluation hardly counts
+    model.fit()  # on all that are kept at once
     return Ranking(archive, model).attribution(np.random.default_rng(0), ROUNDS)

@@ -25,15 +25,21 @@ MOST = 16
 """The most superpixels whose 2^S masks are enumerated: 65,536 model calls."""
 
 
+SAME_MODEL = 0.05
+"""How far a stand-in's probability of the full view may be from the model's own, at most."""
+
+
 class Certificate(NamedTuple):
     """What was found beside what is possible.
 
     Attributes
     ----------
     optimum
-        The smallest mask whose probability is at least the threshold, over all 2^S masks.
+        The smallest mask whose probability is at least the threshold, over all 2^S masks but the
+        one that keeps nothing.
     found
-        The smallest such mask that the explanation's search evaluated.
+        The smallest such mask among those that the explanation's search evaluated, and the full
+        one.
     gap
         Superpixels that ``found`` keeps more than ``optimum``: 0 is optimal.
     quality, quality_found
@@ -63,8 +69,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     Raises
     ------
     SettingError
-        If there are more than 16 superpixels, the evaluator is of another view, fill or class, or
-        the share isn't above 0 and at most 1.
+        If there are more than 16 superpixels, the evaluator is of another view, fill, class or
+        model, or the share isn't above 0 and at most 1.
 
     Examples
     --------
@@ -85,8 +91,13 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
                 "target and settings"
             )
     everything = Archive(masks, evaluator.reference.probabilities(masks))
-    full = explanation.probability_full
-    asked = explanation.archive.masks
+    full = float(everything.probabilities[-1])
+    if abs(full - explanation.probability_full) > SAME_MODEL:
+        raise SettingError(
+            f"the evaluator's model gives the full view {full:.3f}, the explanation has "
+            f"{explanation.probability_full:.3f}; make it of the same model"
+        )
+    asked = np.vstack([explanation.archive.masks, masks[-1:]])
     # What a stand-in said of them isn't what the model says.
     searched = Archive(asked, everything.probabilities[everything.find_all(asked)])
     optimum = smallest(front(everything), full, p=share * full)

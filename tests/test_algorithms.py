@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from conftest import WANTED, cell_probability, random_masks
 from deap import tools
 
 from deap_xai.algorithms import algorithms, eaElitist
+from deap_xai.algorithms.distribution import UMDA
 from deap_xai.algorithms.registration import STALLED, defaults_of, evaluate, generations
 from deap_xai.errors import SettingError
 
@@ -27,6 +29,15 @@ def make_toolbox(make_explainer, image, name, **limits):
 
 def fit(evaluator, individual):
     return cell_probability(np.array(individual, bool)[None])[0]
+
+
+@pytest.mark.parametrize(("n_segments", "margin"), [(1, 0.25), (2, 0.25), (3, 0.25), (8, 0.125)])
+def test_marginals_move_and_stay_off_the_ends(n_segments, margin):
+    toolbox = SimpleNamespace(select=lambda individuals, k: individuals[:k])
+    learns = UMDA([[1] * n_segments] * 10, toolbox, np.random.default_rng(0))
+    for _ in range(20):
+        learns.update([[1] * n_segments] * 10)
+    assert learns.marginals == pytest.approx(1 - margin)
 
 
 def test_nsga2_compares_crowding_within_a_front(make_explainer, image, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from conftest import WANTED, cell_probability, stand_in
 
+from deap_xai.archive import Archive
 from deap_xai.certificates import certify, consensus
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
@@ -74,6 +76,22 @@ def test_consensus_is_of_one_image(make_explainer, image, model, kind):
     with pytest.raises(SettingError, match="one image; got several"):
         consensus(make_explainer(), kind([image, image]), seeds=2)
     assert model.images == 0
+
+
+def test_another_model_certifies_nothing(make_explainer, image, explanation):
+    other = make_explainer(model=lambda views: [[0.3, 0.3, 0.4]] * len(views))
+    with pytest.raises(SettingError, match=r"model gives the full view 0.300, the explanation has"):
+        certify(other.evaluator(image, explanation.target), explanation)
+
+
+def test_what_was_searched_has_the_full_view_at_least(make_explainer, image):
+    """A search that saw nothing sufficient has that, and no gap below nothing."""
+    e = make_explainer(budget=60).explain(image)
+    empty = Archive(np.zeros((1, 16), bool), np.array([e.probability_empty], np.float32))
+    poor = dataclasses.replace(e, archive=empty)
+    found = certify(make_explainer().evaluator(image), poor)
+    assert found.found.size == 16
+    assert found.gap == 16 - found.optimum.size > 0
 
 
 def test_a_stand_ins_numbers_are_not_held_against_the_models(image):

@@ -187,6 +187,21 @@ def test_iohprofiler_literally(found, tmp_path):
         _check_block(found, row, run, block)
 
 
+def test_calls_under_other_fills_count_there_too(tmp_path):
+    image = np.random.default_rng(0).integers(150, 256, (24, 24, 3)).astype(np.uint8)
+    variants = {"robust": {"objectives": ["robustness:fills=grey+blur", "size"]}, "plain": {}}
+    base = {"fill": "black", "algorithm": "eaNSGA2", "segments": "grid:n_segments=16"}
+    base |= {"budget": 60, "population": 8}
+    found = dx.compare({"frog": image}, CellModel(), variants, base=base, seeds=1)
+    path, _ = found.to_iohprofiler(tmp_path)
+    (scenario,) = json.loads(path.read_text())["scenarios"]
+    ((run,), (block,)) = scenario["runs"], read_dat((path.parent / scenario["path"]).read_text())
+    row = next(found.table.itertuples())
+    mine = found.trajectories[found.trajectories["variant"] == "robust"]
+    assert run["evals"] == row.calls > len(mine) + 20
+    _check_block(found, row, run, block)
+
+
 def _check_block(found, row, run, block):
     mine = found.trajectories.query(
         "image == @row.image and variant == @row.variant and seed == @row.seed"

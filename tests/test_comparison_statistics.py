@@ -21,6 +21,7 @@ from deap_xai.comparison.statistics import (
     pairs,
     wilcoxon_holm,
 )
+from deap_xai.errors import SettingError
 
 values = st.lists(st.integers(0, 6), min_size=1, max_size=8)
 
@@ -149,6 +150,28 @@ def test_no_claim_where_mean_and_ranks_point_to_different_sides():
     found = pairs(blocks(table(numbers), "front_quality"), "front_quality").iloc[0]
     assert found["p"] < 0.05
     assert not found["shown"]
+
+
+def test_last_digits_of_means_are_no_difference():
+    """The same three values on each problem, in another order of seeds."""
+    rng = np.random.default_rng(0)
+    same = rng.random((8, 3))
+    orders = list(itertools.permutations(range(3)))
+    sums = [[np.mean(row[list(order)]) for order in orders] for row in same]
+    numbers = np.stack(
+        [[row[list(orders[f(means)])] for row, means in zip(same, sums, strict=True)]
+         for f in (np.argmax, np.argmin)], axis=-1,
+    )  # fmt: skip
+    found = blocks(table(numbers), "front_quality")
+    assert found.unit == "problem"
+    assert pairs(found, "front_quality")["p"].tolist() == [1.0]
+
+
+def test_nothing_that_all_variants_ran():
+    facts = {"model": "m", "seed": 0, "front_quality": 0.5}
+    only = pd.DataFrame([{**facts, "image": i, "variant": v} for i, v in ("xa", "yb")])
+    with pytest.raises(SettingError, match="no problem and seed was run by all variants"):
+        pairs(blocks(only, "front_quality"), "front_quality")
 
 
 def test_what_failed_leaves_its_pair_out_for_all():

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_attribution import additive, of_masks
 
+from deap_xai.backends import FunctionBackend
 from deap_xai.errors import SettingError
+from deap_xai.fitness import Evaluator
+from deap_xai.masking import MaskedView
 from deap_xai.metrics import minimality, nested, smallest_sufficient, sufficiency
 
 FULL = np.ones(SIDE * SIDE, bool)
@@ -62,8 +65,23 @@ def test_minimality_of_any_game(seed):
     value = minimality(evaluator, mask, threshold)
     assert value == pytest.approx(minimality_by_hand(function, mask, threshold))
     assert minimality(evaluator, mask, 0.0) == 0  # anything is enough
-    assert minimality(evaluator, mask, 1.1) == 1  # nothing is
     assert minimality(evaluator, mask, threshold / 2) <= value
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan])
+def test_a_threshold_is_a_probability(make_evaluator, threshold):
+    with pytest.raises(SettingError, match=r"threshold must be a probability, 0\.\.1; got"):
+        minimality(make_evaluator(), WANTED, threshold)
+
+
+def test_nine_tenths_are_enough_where_nine_tenths_are_asked():
+    """In single precision, in which answers are kept, 0.9 is less than as a double."""
+    always = FunctionBackend(lambda views: [[0.9, 0.1]] * len(views))
+    view = np.full((2, 2, 3), 255, np.uint8)
+    masked_view = MaskedView(view, np.array([[0, 1], [2, 3]], np.int32), view * 0)
+    evaluator = Evaluator(always, masked_view, 0)
+    for threshold in (0.9, np.float64(0.9), np.float32(0.9)):
+        assert minimality(evaluator, np.array([True, True, False, False]), threshold) == 0
 
 
 def test_what_can_be_dropped_depends_on_what_has_to_remain(make_evaluator):

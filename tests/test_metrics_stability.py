@@ -53,6 +53,14 @@ def test_jaccard(masks):
     assert 0 <= jaccard(a, b) <= 1
 
 
+@pytest.mark.parametrize("odd", [[0.3, 0.1], [2, 1], [-1, 0], [np.nan, 1]])
+def test_attributions_are_no_masks(odd):
+    with pytest.raises(SettingError, match=r"jaccard compares masks, got .*rank_correlation"):
+        jaccard([1, 0], odd)
+    with pytest.raises(SettingError, match="jaccard compares masks"):
+        stability([odd, [1, 0]])
+
+
 @settings(deadline=None)
 @given(VALUES)
 def test_rank_correlation(rows):

@@ -102,7 +102,7 @@ def test_perfect_and_worst():
 
 @settings(deadline=None)
 @given(st.tuples(*[st.integers(-3, 9)] * 4))
-def test_box_truth(box):
+def test_box_truth_of_whole_pixels(box):
     left, top, right, bottom = box
     inside = np.array(
         [[left <= x < right and top <= y < bottom for x in range(6)] for y in range(4)]
@@ -112,6 +112,13 @@ def test_box_truth(box):
     else:
         with pytest.raises(SettingError, match="no pixel of a picture of 6 x 4 lies within"):
             box_truth(box, (4, 6))
+
+
+@pytest.mark.parametrize("left", [0.0, 0.4, 0.5, 1.5, 2.5, 2.6])
+def test_a_box_of_one_pixels_width_has_one_pixel(left):
+    """That whose middle it holds: halves don't round to even numbers."""
+    (x,) = np.flatnonzero(box_truth((left, 0, left + 1, 1), (2, 6))[0])
+    assert left <= x + 0.5 < left + 1
 
 
 @pytest.mark.parametrize("metric", [pointing_game, rank_accuracy, overlap])

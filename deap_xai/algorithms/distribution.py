@@ -12,13 +12,16 @@ from deap_xai.errors import BudgetExhausted
 
 __all__ = ["UMDA", "eaUMDA"]
 
+MARGIN = 0.25
+"""The most by which marginals stay off 0 and 1: with two bits 1/S would leave no way to go."""
+
 
 class UMDA:
     """A probability for each bit, learnt from the selected individuals.
 
     The univariate marginal distribution algorithm of Mühlenbein and Paaß (PPSN IV, 1996). With
     a rate under 1 it moves only part of the way, which is PBIL (Baluja, 1994). The marginals stay
-    within 1/S and 1 - 1/S, so that no bit is ever lost.
+    within 1/S and 1 - 1/S, of few bits within 1/4 and 3/4, so that no bit is ever lost.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ class UMDA:
     def update(self, individuals: list[Any]) -> None:
         """Move the marginals towards the best of these."""
         chosen = self._toolbox.select(individuals, max(1, round(self._share * len(individuals))))
-        margin = 1 / len(self.marginals)
+        margin = min(1 / len(self.marginals), MARGIN)
         moved = (1 - self._rate) * self.marginals + self._rate * np.mean(chosen, axis=0)
         self.marginals = np.clip(moved, margin, 1 - margin)
 

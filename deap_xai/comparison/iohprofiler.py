@@ -94,9 +94,11 @@ def _entries(runs: pd.DataFrame, curves: list[pd.DataFrame]) -> Iterator[dict[st
     """A run's line of meta-data; ``x`` is the mask with the best probability."""
     for run, curve in zip(runs.itertuples(), curves, strict=True):
         quality = curve["front_quality"].to_numpy()
-        best = {"evals": int(quality.argmax()) + 1, "y": float(quality.max())}
+        calls = curve["calls"].to_numpy()
+        best = {"evals": int(calls[quality.argmax()]), "y": float(quality.max())}
         bits = [int(bit) for bit in run.mask]
-        yield {"instance": 1, "evals": len(curve), "best": {**best, "x": bits}, "seed": run.seed}
+        facts = {"instance": 1, "evals": int(calls[-1]), "best": {**best, "x": bits}}
+        yield {**facts, "seed": run.seed}
 
 
 def _block(curve: pd.DataFrame) -> str:

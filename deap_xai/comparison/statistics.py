@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from deap_xai.errors import require
+from deap_xai.errors import SettingError, require
 
 __all__ = ["ALPHA", "MEASURES", "PROBLEM", "Blocks", "a12", "blocks", "friedman", "pairs"]
 
@@ -27,6 +27,9 @@ MEASURES = {"front_quality": "front quality", "probability": "best probability"}
 """What variants are compared by, and what it is called in sentences; higher is better."""
 
 PROBLEM = ["model", "image"]
+
+DIGITS = 12
+"""Decimal places that means over seeds are compared to."""
 
 
 class Blocks(NamedTuple):
@@ -81,7 +84,8 @@ def blocks(table: pd.DataFrame, measure: str) -> Blocks:
     """
     order = list(dict.fromkeys(table["variant"]))
     runs = table.pivot(index=[*PROBLEM, "seed"], columns="variant", values=measure)[order].dropna()
-    problems = runs.groupby(level=PROBLEM, sort=False).mean()
+    # Means of the same values in another order differ in their last digits: no rank is in those.
+    problems = runs.groupby(level=PROBLEM, sort=False).mean().round(DIGITS)
     if _could_show(len(problems), len(order)):
         return Blocks(problems, "problem", runs)
     return Blocks(runs, "run", runs)
@@ -148,7 +152,14 @@ def pairs(blocks: Blocks, measure: str) -> pd.DataFrame:
     ``difference`` is the mean over problems of the mean over seeds, ``a12`` the mean over
     problems. ``shown`` says whether the p-value after Holm is at most :data:`ALPHA` and these two
     and the ranks that the test sums point the same way; then the better variant stands first.
+
+    Raises
+    ------
+    SettingError
+        If no problem and seed was run by all variants.
     """
+    if not len(blocks.runs):
+        raise SettingError("no problem and seed was run by all variants: nothing to compare")
     p_values = wilcoxon_holm(blocks.values)
     rows = []
     for first, second in combinations(blocks.values.columns, 2):

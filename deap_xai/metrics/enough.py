@@ -70,7 +70,7 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
     Raises
     ------
     SettingError
-        If the mask keeps nothing or is no bool (S,).
+        If the mask keeps nothing or is no bool (S,), or the threshold isn't within 0..1.
 
     Examples
     --------
@@ -87,7 +87,9 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
         raise SettingError("the mask keeps nothing; minimality needs one superpixel at least")
     if threshold is None:
         threshold = min(_asked(evaluator, [np.ones_like(mask), mask]))
-    return float((evaluator.probabilities(without_each(mask)) < threshold).mean())
+    elif not 0 <= threshold <= 1:
+        raise SettingError(f"threshold must be a probability, 0..1; got {threshold!r}")
+    return float((~reaches(evaluator.probabilities(without_each(mask)), threshold)).mean())
 
 
 def smallest_sufficient(

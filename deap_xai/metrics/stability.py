@@ -28,14 +28,21 @@ def jaccard(first: ArrayLike, second: ArrayLike) -> float:
     Raises
     ------
     SettingError
-        If the shapes differ.
+        If the shapes differ, or there is anything but 0 and 1.
 
     Examples
     --------
     >>> jaccard([True, True, False], [False, True, True])
     0.3333333333333333
     """
-    a, b = (np.asarray(mask, bool) for mask in _alike(first, second))
+    first, second = _alike(first, second)
+    for mask in (first, second):
+        if ((mask != 0) & (mask != 1)).any():
+            raise SettingError(
+                f"jaccard compares masks, got {mask[(mask != 0) & (mask != 1)][0]!r}; of "
+                "attributions take rank_correlation"
+            )
+    a, b = first.astype(bool), second.astype(bool)
     either = int((a | b).sum())
     return float((a & b).sum() / either) if either else 1.0
 

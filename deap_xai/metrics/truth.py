@@ -6,6 +6,7 @@ a box that someone drew, by :func:`box_truth`.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ EDGES = "left, top, right, bottom in pixels"
 
 
 def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels within a box: bool (h, w).
+    """The pixels whose middle lies within a box: bool (h, w).
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) ->
     """
     if not np.isfinite(np.asarray(box, float)).all():
         raise SettingError(f"the box {box} isn't all finite numbers; expected {EDGES}")
-    left, top, right, bottom = (round(max(edge, 0)) for edge in box)
+    left, top, right, bottom = (ceil(max(edge, 0) - 0.5) for edge in box)
     truth = np.zeros(shape, bool)
     truth[top:bottom, left:right] = True
     if not truth.any():

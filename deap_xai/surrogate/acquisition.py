@@ -101,6 +101,8 @@ def acqExpectedGain(
     def worth(p: Floats) -> Floats:
         return p + lift * np.clip((p - share * full) / RAMP + 0.5, 0, 1)
 
+    if not len(masks):
+        return np.zeros(0, np.intp)
     sizes = np.maximum(masks.sum(axis=1), 1)
     mean, deviation = model.predict(masks)
     p = _sigmoid(mean[:, None] + deviation[:, None] * NODES)

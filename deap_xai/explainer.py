@@ -223,7 +223,8 @@ class Explainer:
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits)
         evaluator.on_batch = progress or None
-        notes += unheeded(self._algorithm, [told(one) for one in self.objectives])
+        names = [told(one) for one in self.objectives]
+        notes += unheeded(self._algorithm, names, self.operators)
         fitness = Fitness(evaluator, self.objectives)
         notes += self._search_and_drop(evaluator, fitness)
         return self._conclude(evaluator, fitness, notes, start)

@@ -425,9 +425,12 @@ def test_arrays_of_objects_mean_what_they_hold():
 
 def test_objectives_that_no_variant_heeds_are_told(compared):
     variants = {"a": {"objectives": ["pieces"]}, "b": {"objectives": ["probability", "size"]}}
+    variants["c"] = {"operators": {"select": "selBest", "mate": "cxRegion"}}
     found = compared(variants, seeds=1, base={"budget": 30, "algorithm": "eaSurrogate"})
     assert [note for note in found.notes if note.startswith("a: eaSurrogate searches for")]
     assert not [note for note in found.notes if note.startswith("b:")]
+    said = [note for note in found.notes if note.startswith("c:")]
+    assert said == ["c: eaSurrogate calls no select operator: that one has no part in the search"]
 
 
 def test_calls_under_other_fills_are_counted(compared, model):

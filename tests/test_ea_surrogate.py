@@ -282,6 +282,12 @@ def test_the_front_fills_up_what_the_ranking_leaves(monkeypatch):
     assert sizes.sum() == evaluator.calls
 
 
+def test_a_toolbox_without_its_model_is_told(make_explainer, image):
+    toolbox = make_explainer().toolbox(image)
+    with pytest.raises(SettingError, match=r"toolbox.surrogate and toolbox.acquire; take the"):
+        eaSurrogate(toolbox.population(n=5), toolbox, ngen=3)
+
+
 @pytest.mark.parametrize(("n_segments", "pool"), [(1, 720), (2, 720), (4, 720), (7, 1), (8, 5)])
 def test_it_ends_when_all_masks_are_known(n_segments, pool):
     evaluator = of_masks(additive(np.linspace(0, 4, n_segments)), n_segments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -39,21 +39,24 @@ class Defaults(NamedTuple):
     operators: Mapping[str, str] = MappingProxyType({})
     pick: str = "knee"
     fixed: bool = False
+    idle: Sequence[str] = ()
 
 
 def algorithm(
     objectives: Sequence[str] = ("probability", "size"),
     pick: str = "knee",
     fixed: bool = False,
+    idle: Sequence[str] = (),
     **operators: str,
 ) -> Callable[[F], F]:
     """Register an algorithm with its default objectives, operators by role, and pick.
 
-    A fixed one pursues its own objectives, whatever the fitness says.
+    A fixed one pursues its own objectives, whatever the fitness says. Idle are the roles whose
+    operators it never calls.
     """
 
     def mark(function: F) -> F:
-        defaults = Defaults(objectives, operators, pick, fixed)
+        defaults = Defaults(objectives, operators, pick, fixed, idle)
         function.defaults = defaults  # type: ignore[attr-defined]
         return algorithms.register(function)
 
@@ -66,27 +69,36 @@ def defaults_of(function: Callable[..., Any]) -> Defaults:
     return found if isinstance(found, Defaults) else Defaults()
 
 
-def unheeded(function: Callable[..., Any], objectives: Sequence[str]) -> list[str]:
-    """What a reader should know where an algorithm isn't guided by some objectives.
+def unheeded(
+    function: Callable[..., Any], objectives: Sequence[str], roles: Iterable[str] = ()
+) -> list[str]:
+    """What a reader should know where some objectives or operators have no part in a search.
 
     Examples
     --------
-    >>> @algorithm(fixed=True)
+    >>> @algorithm(fixed=True, idle=("select",))
     ... def eaDeaf(population, toolbox): ...
-    >>> unheeded(eaDeaf, ["probability", "size"])
+    >>> unheeded(eaDeaf, ["probability", "size"], ["mate"])
     []
     >>> unheeded(eaDeaf, ["pieces"])[0].partition(";")[0]
     'eaDeaf searches for probability against size, not for pieces'
+    >>> unheeded(eaDeaf, [], ["select", "mate"])
+    ['eaDeaf calls no select operator: that one has no part in the search']
     >>> _ = algorithms._functions.pop("eaDeaf")
     """
     own = defaults_of(function)
-    others = [name for name in objectives if name not in own.objectives]
-    if not own.fixed or not others:
-        return []
     name = getattr(getattr(function, "func", function), "__name__", "the algorithm")
-    return [
-        f"{name} searches for {' against '.join(own.objectives)}, not for {', '.join(others)}; "
-        "name an algorithm that is guided by objectives, such as eaNSGA2 or eaNSGA3"
+    notes = []
+    others = [name for name in objectives if name not in own.objectives]
+    if own.fixed and others:
+        notes.append(
+            f"{name} searches for {' against '.join(own.objectives)}, not for {', '.join(others)}; "
+            "name an algorithm that is guided by objectives, such as eaNSGA2 or eaNSGA3"
+        )
+    return notes + [
+        f"{name} calls no {role} operator: that one has no part in the search"
+        for role in roles
+        if role in own.idle
     ]
 
 

@@ -20,7 +20,7 @@ from deap_xai.errors import SettingError
 __all__ = ["eaGreedy", "eaRandom"]
 
 
-@algorithm(bits="initSizes")
+@algorithm(bits="initSizes", idle=("mate", "mutate", "select"))
 def eaRandom(
     population: list[Any],
     toolbox: Any,
@@ -43,7 +43,7 @@ def eaRandom(
     return population, logbook
 
 
-@algorithm()
+@algorithm(idle=("mate", "mutate", "select"))
 def eaGreedy(
     population: list[Any],
     toolbox: Any,

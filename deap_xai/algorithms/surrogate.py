@@ -50,7 +50,10 @@ LEARNS = ("update", "predict", "predict_jointly", "weights", "sample_weights")
 Shares = NDArray[np.float64]
 
 
-@algorithm(fixed=True, mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain")
+@algorithm(
+    fixed=True, idle=("select",),
+    mutate="mutStep", surrogate="GaussianProcess", acquire="acqExpectedGain",
+)  # fmt: skip
 def eaSurrogate(
     population: list[Any],
     toolbox: Any,
@@ -130,6 +133,11 @@ class _Search:
         self._make, self._pool, self._cxpb = type(population[0]), pool, cxpb
         on_masks: Any = getattr(toolbox, "on_masks", {}.get)  # DEAP's own toolbox hasn't got it
         self._on_masks = [on_masks(role) for role in ("mate", "mutate")]
+        if lacking := [role for role in ("surrogate", "acquire") if not hasattr(toolbox, role)]:
+            raise SettingError(
+                f"eaSurrogate needs toolbox.{' and toolbox.'.join(lacking)}; take the toolbox of "
+                "Explainer(model, algorithm='eaSurrogate'), which has them"
+            )
         self._model = toolbox.surrogate()
         if lacking := [name for name in LEARNS if not hasattr(self._model, name)]:
             raise OperatorError(

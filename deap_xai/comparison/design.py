@@ -70,14 +70,15 @@ class Design:
         return {**base, **given, "operators": roles, "budget": self.budget}
 
     def unheeded(self) -> list[str]:
-        """What to know of variants whose algorithm isn't guided by their objectives."""
+        """What to know of variants whose objectives or operators have no part in their search."""
         found = []
         for variant in self.variants:
             settings = self.search_settings(variant)
             algorithm = algorithms.resolve(settings.get("algorithm") or ALGORITHM)
             given = settings.get("objectives")
             names = [told(one) for one in resolve_objectives(given)] if given else []
-            found += [f"{variant}: {text}" for text in unheeded(algorithm, names)]
+            told_of = unheeded(algorithm, names, settings["operators"])
+            found += [f"{variant}: {text}" for text in told_of]
         return found
 
     def identities(self) -> dict[str, Any]:

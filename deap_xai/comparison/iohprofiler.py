@@ -68,7 +68,7 @@ def write_iohprofiler(folder: Path, table: pd.DataFrame, trajectories: pd.DataFr
             for dimension, same in mine.groupby("n_segments"):
                 path = f"data_f{number}_{function}/{stem}_DIM{dimension}.dat"
                 mine_curves = [curves[model, image, variant, seed] for seed in same["seed"]]
-                _write(home / path, "".join(map(_block, mine_curves)))
+                _write(home / path, "".join(map(_block, mine_curves, same["calls"])))
                 entries = list(_entries(same, mine_curves))
                 facts["scenarios"].append({"dimension": dimension, "path": path, "runs": entries})
             written.append(_write(home / f"{stem}_{function}.json", json.dumps(facts, indent="\t")))
@@ -94,21 +94,24 @@ def _entries(runs: pd.DataFrame, curves: list[pd.DataFrame]) -> Iterator[dict[st
     """A run's line of meta-data; ``x`` is the mask with the best probability."""
     for run, curve in zip(runs.itertuples(), curves, strict=True):
         quality = curve["front_quality"].to_numpy()
-        calls = curve["calls"].to_numpy()
-        best = {"evals": int(calls[quality.argmax()]), "y": float(quality.max())}
+        first = int(curve["calls"].iloc[quality.argmax()])
+        best = {"evals": first, "y": float(quality.max())}
         bits = [int(bit) for bit in run.mask]
-        facts = {"instance": 1, "evals": int(calls[-1]), "best": {**best, "x": bits}}
-        yield {**facts, "seed": run.seed}
+        evals = int(run.calls)
+        yield {"instance": 1, "evals": evals, "best": {**best, "x": bits}, "seed": run.seed}
 
 
-def _block(curve: pd.DataFrame) -> str:
-    """The first model call, every one that gained something, and the last."""
+def _block(curve: pd.DataFrame, spent: int) -> str:
+    """The first model call, every one that gained something, and the last, under whatever fill."""
     values = curve[["front_quality", "probability"]]
     gained = (values != values.shift()).any(axis=1)
     gained.iloc[-1] = True
     kept = curve[gained]
     columns = zip(kept["calls"], kept["front_quality"], kept["probability"], strict=True)
-    lines = [f"{calls} {quality:.10f} {p:.10f}" for calls, quality, p in columns]
+    rows = list(columns)
+    if rows[-1][0] < spent:
+        rows.append((spent, *rows[-1][1:]))
+    lines = [f"{calls} {quality:.10f} {p:.10f}" for calls, quality, p in rows]
     return "\n".join([" ".join(COLUMNS), *lines, ""])
 
 

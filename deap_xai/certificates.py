@@ -69,8 +69,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     Raises
     ------
     SettingError
-        If there are more than 16 superpixels, the evaluator is of another view, fill, class or
-        model, or the share isn't above 0 and at most 1.
+        If there are more than 16 superpixels, the evaluator has too small a budget or is of
+        another view, fill, class or model, or the share isn't above 0 and at most 1.
 
     Examples
     --------
@@ -83,7 +83,16 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     """
     if not 0 < share <= 1:
         raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
+    if not isinstance(evaluator, Evaluator):
+        raise SettingError(
+            f"certify takes an evaluator, such as explainer.evaluator(image); got {evaluator!r:.80}"
+        )
     masks = all_masks(evaluator.n_segments)
+    if evaluator.budget.allowed(len(masks)) < len(masks):
+        raise SettingError(
+            f"all masks are {len(masks)} model calls, more than the evaluator's budget; make it of "
+            "an Explainer without one"
+        )
     for what in ("target", "segments", "view", "fill"):
         if not np.array_equal(_part(evaluator, what), getattr(explanation, what)):
             raise SettingError(

@@ -303,7 +303,10 @@ def test_a_file_of_the_users(tmp_path, engine, shape, kind, answers, abs_):
     assert found == pytest.approx(softmax(expected), abs=abs_)
     assert backend.predict(views) == pytest.approx(softmax(expected), abs=abs_)
     assert (backend.engine, backend.precision, backend.reference) == (engine, "fp32", None)
-    assert backend.caution == ""
+    assert backend.caution.startswith("the file takes pictures of any size") == ("h" in shape)
+    assert (backend.caution == "") == ("h" not in shape)
+    if "h" in shape:
+        assert load_backend(f"{spec},size=8", engine=engine).caution == ""
     bare = load_backend(path, engine=engine).caution
     assert bare.startswith("the file was given no mean and std") == (kind != "byte")
     assert (backend.name, backend.class_names) == (spec, list("abcd"))

@@ -78,6 +78,13 @@ def test_consensus_is_of_one_image(make_explainer, image, model, kind):
     assert model.images == 0
 
 
+def test_what_is_no_evaluator_or_has_a_budget(make_explainer, image, explanation):
+    with pytest.raises(SettingError, match="certify takes an evaluator, such as"):
+        certify(make_explainer(), explanation)
+    with pytest.raises(SettingError, match="all masks are 65536 model calls, more than the eval"):
+        certify(make_explainer(budget=100).evaluator(image), explanation)
+
+
 def test_another_model_certifies_nothing(make_explainer, image, explanation):
     other = make_explainer(model=lambda views: [[0.3, 0.3, 0.4]] * len(views))
     with pytest.raises(SettingError, match=r"model gives the full view 0.300, the explanation has"):

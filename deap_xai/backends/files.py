@@ -102,13 +102,24 @@ def file(
         batch_size=graph.layout.batch or batch_size,
         digest=functools.partial(_digest, Path(path)),
     )
-    untold = transform is None and mean is None and std is None
-    if untold and graph.layout.dtype != np.uint8:
-        made.caution = (
+    made.caution = "; ".join(_untold(graph.layout, transform, size, mean is None and std is None))
+    return made
+
+
+def _untold(layout: Layout, transform: Any, size: Any, bare: bool) -> list[str]:
+    """What a file can't tell and nobody said."""
+    notes = []
+    if transform is None and bare and layout.dtype != np.uint8:
+        notes.append(
             "the file was given no mean and std: it gets pictures as numbers 0..1, not normalised; "
             "if it was trained with others, its answers are wrong without"
         )
-    return made
+    if transform is None and size is None and None in (layout.height, layout.width):
+        notes.append(
+            "the file takes pictures of any size and was given none: it gets each as large as it "
+            "is; if it was trained at one size, give that, such as size=224"
+        )
+    return notes
 
 
 def _read(path: Path, engine: str, precision: str) -> Graph:

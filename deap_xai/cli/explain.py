@@ -151,7 +151,8 @@ def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]
         return explanation.to_dict()
     jaccard = None if isnan(agreed.jaccard) else agreed.jaccard
     shared = {"seeds": len(agreed.explanations), "jaccard": jaccard}
-    return {**explanation.to_dict(), "consensus": {**shared, "kept": agreed.kept.tolist()}}
+    shares = {name: getattr(agreed, name).tolist() for name in ("kept", "low", "high")}
+    return {**explanation.to_dict(), "consensus": {**shared, **shares}}
 
 
 def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) -> str:

@@ -222,10 +222,20 @@ def test_the_training_script_writes_weights_and_a_table(name, tmp_path, monkeypa
     assert "72 pictures" in capsys.readouterr().out
 
 
-def test_the_training_script_refuses_unknown_networks(capsys):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("vgg", "unknown network 'vgg'"),
+        ("--pictures -5", "--pictures must be 64 at least, one batch; got -5"),
+        ("--epochs 0", "--epochs 0 are no step of 64 pictures"),
+        ("--epochs nan", "--epochs nan are no step"),
+    ],
+)
+def test_the_training_script_refuses_what_it_cannot_do(monkeypatch, capsys, options, said):
+    monkeypatch.setattr(train, "draw_pictures", None)  # before anything is drawn
     with pytest.raises(SystemExit, match="2"):
-        train.main(["vgg"])
-    assert "unknown network 'vgg'" in capsys.readouterr().err
+        train.main(options.split())
+    assert said in capsys.readouterr().err
 
 
 def test_the_demo_command_explains_all_four_networks(tmp_path):

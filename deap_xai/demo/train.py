@@ -118,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(prog="python -m deap_xai.demo.train", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights")
+    where = "folder for the weights; unless told, those that the package brings are written over"
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help=where)
     parser.add_argument("--cache", type=Path, help="file that keeps the pictures between runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, default=8000, help="how many to train on")
@@ -129,6 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.names:
         if name not in NETWORKS:
             parser.error(f"unknown network {name!r}; choose from {', '.join(NETWORKS)}")
+    if options.pictures < BATCH:
+        parser.error(f"--pictures must be {BATCH} at least, one batch; got {options.pictures}")
+    if options.epochs is not None and not options.epochs * options.pictures >= BATCH:
+        parser.error(f"--epochs {options.epochs:g} are no step of {BATCH} pictures; give more")
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     seeds = [*range(FIRST_TEST_SEED, FIRST_TEST_SEED + TESTS)]
@@ -139,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or NETWORKS:
         start = time.perf_counter()
-        epochs = options.epochs or EPOCHS[name]
+        epochs = EPOCHS[name] if options.epochs is None else options.epochs
         model = train(name, pictures, epochs, options.seed)
         facts = {
             "seconds": f"{time.perf_counter() - start:.0f}",

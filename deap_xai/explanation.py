@@ -239,8 +239,10 @@ class Explanation:
         """Best probability for each size. On matplotlib axes or new ones; returns them."""
         from deap_xai import plotting
 
-        where, full = plotting.some(axes), self.probability_full
-        return plotting.draw_front(where, self.front, self.n_segments, self.size, full)
+        full, empty = self.probability_full, self.probability_empty
+        return plotting.draw_front(
+            plotting.some(axes), self.front, self.n_segments, self.size, full, empty
+        )
 
     @overload
     def report(

@@ -100,15 +100,24 @@ def draw_convergence(
 
 
 def draw_front(
-    axes: Axes, points: Sequence[FrontPoint], n_segments: int, picked: int | None, full: float
+    axes: Axes,
+    points: Sequence[FrontPoint],
+    n_segments: int,
+    picked: int | None,
+    full: float,
+    empty: float = np.nan,
 ) -> Axes:
     """Best probability for each size; the picked size as a dot, the full view as a dashed line.
 
+    The line begins at the probability of nothing at all, ``empty``; where that is NaN, since
+    nobody asked, at the first point.
     No dot where ``picked`` is None or no point of the front has that size, as when a check came
     upon a better mask than the one picked.
     """
-    sizes = [0, *(point.size for point in points), n_segments]
-    values = [0.0, *(point.probability for point in points), points[-1].probability]
+    sizes = [*(point.size for point in points), n_segments]
+    values = [*(point.probability for point in points), points[-1].probability]
+    if not np.isnan(empty):
+        sizes, values = [0, *sizes], [empty, *values]
     axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
     for chosen in (point for point in points if point.size == picked):
         axes.plot(chosen.size, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -112,6 +114,17 @@ def test_the_front_is_drawn_with_the_shown_point(explanation):
     for point in explanation.front:
         assert (point.size, point.probability) in zip(*step.get_data(), strict=True)
     plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("empty", [0.3, np.nan])
+def test_the_front_begins_at_what_is_known_of_nothing(explanation, empty):
+    """And where nobody asked, at its first point: no number is made up."""
+    e = dataclasses.replace(explanation, probability_empty=empty)
+    sizes, values = e.plot_front().lines[0].get_data()
+    first = e.front[0]
+    begin = (first.size, first.probability) if np.isnan(empty) else (0, empty)
+    assert (sizes[0], values[0]) == begin
+    assert 0 not in values
 
 
 @pytest.mark.parametrize("panel", ["view", "kept", "attribution", "history", "front"])

@@ -46,7 +46,7 @@ def convergence_chart(history: dict[str, NDArray[Any]], full: float) -> Markup:
 
 
 def front_chart(
-    points: Sequence[FrontPoint], shown: Sequence[FrontPoint], full: float
+    points: Sequence[FrontPoint], shown: Sequence[FrontPoint], full: float, empty: float
 ) -> tuple[Markup, list[tuple[float, float]]]:
     """The front as SVG, and where in it the points lie that the page can show.
 
@@ -56,7 +56,7 @@ def front_chart(
     """
     with mpl.rc_context(STYLE):
         figure, axes = _empty()
-        draw_front(axes, points, len(points[0].mask), None, full)
+        draw_front(axes, points, len(points[0].mask), None, full, empty)
         chart = _svg(figure, "front")
     places = axes.transData.transform([(point.size, point.probability) for point in shown])
     left, bottom = figure.transFigure.inverted().transform(places).T * 100

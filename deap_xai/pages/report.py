@@ -44,7 +44,9 @@ def explanation_page(
     points = shown_points(explanation)
     picked = next(i for i, p in enumerate(points) if (p.mask == explanation.mask).all())
     colours, scale = importance_colours(explanation.attribution)
-    chart, places = front_chart(explanation.front, points, explanation.probability_full)
+    chart, places = front_chart(
+        explanation.front, points, explanation.probability_full, explanation.probability_empty
+    )
     small = reduce_image(explanation.view, LONGEST)
     labels = fit_labels(explanation.segments, small.shape[:2])
     facts = {

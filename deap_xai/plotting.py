@@ -25,6 +25,7 @@ __all__ = [
     "draw_convergence",
     "draw_front",
     "draw_view",
+    "importance_limit",
     "kept_picture",
     "save_png",
     "short",
@@ -33,6 +34,10 @@ __all__ = [
 
 EDGE = (255, 170, 0)
 """Colour of the line around the kept part."""
+
+FAINT = 0.05
+"""Log-odds that a heat map's full colours stand for at least: less moves no probability by more
+than a hundredth or so, and bright colours would make much of noise."""
 
 
 def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
@@ -61,6 +66,17 @@ def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
     return axes
 
 
+def importance_limit(attribution: NDArray[Any]) -> float:
+    """The importance that a heat map's full colours stand for, above 0.
+
+    Examples
+    --------
+    >>> importance_limit(np.array([0.5, -2.0])), importance_limit(np.array([1e-5, 0.0]))
+    (2.0, 0.05)
+    """
+    return max(FAINT, float(np.abs(attribution).max()))
+
+
 def draw_attribution(
     axes: Axes,
     view: View,
@@ -69,15 +85,21 @@ def draw_attribution(
     title: str = "",
     bar: bool = True,
 ) -> Axes:
-    """Importance of each superpixel (S,) as colour over the view in grey, with a colour bar."""
+    """Importance of each superpixel (S,) as colour over the view in grey, with a colour bar.
+
+    Where none of them matters, a line below says so.
+    """
     axes.imshow(view.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-    limit = float(np.abs(attribution).max()) or 1.0
+    limit = importance_limit(attribution)
     image = axes.imshow(attribution[segments], cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
     if bar:
         # Beside the axes, so that the picture keeps its size.
         scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)))
         scale.ax.tick_params(labelsize=7)
         scale.ax.set_facecolor("0.5")  # its colours lie over grey there too
+    if limit == FAINT:
+        words, where = "no superpixel was found to matter", axes.transAxes
+        axes.text(0.5, -0.03, words, ha="center", va="top", fontsize=8, transform=where)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)
     return axes

@@ -268,6 +268,20 @@ def test_the_slider_shows_the_models_own_numbers(image):
             assert point["rest"] == pytest.approx(own.probabilities(~mask[None])[0], abs=1e-5)
 
 
+@pytest.mark.parametrize(("most", "said"), [(1e-5, True), (0, True), (2, False)])
+def test_a_heat_map_makes_nothing_of_noise(explanation, most, said):
+    e = dataclasses.replace(explanation, attribution=np.linspace(-most, most, 16))
+    page = e.report()
+    assert ("No superpixel was found to matter" in page) == said
+    assert ("speaks for: +0.05" in page) == said
+    colours = facts_of(page)["colours"]
+    assert all(min(rgb(colour)) > 230 for colour in colours) == said
+
+
+def rgb(colour):
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
 def test_the_honesty_table(explanation):
     rows = {row.shown: row.probability for row in model_rows(explanation)}
     e = explanation

@@ -51,11 +51,15 @@ def test_the_heat_map_is_symmetric_about_zero(axes, image, segments):
     assert (drawn.get_array() == values[segments]).all()
     assert drawn.get_clim() == (-3, 3)
     assert axes.get_title() == "importance"
+    assert not axes.texts
 
 
-def test_a_heat_map_of_nothing(axes, image, segments):
-    plotting.draw_attribution(axes, image, segments, np.zeros(16))
-    assert axes.images[1].get_clim() == (-1, 1)
+@pytest.mark.parametrize("most", [0, 1e-5])
+def test_a_heat_map_of_nothing(axes, image, segments, most):
+    """Noise stays pale, and words say that it is noise."""
+    plotting.draw_attribution(axes, image, segments, np.linspace(-most, most, 16))
+    assert axes.images[1].get_clim() == (-0.05, 0.05)
+    assert [text.get_text() for text in axes.texts] == ["no superpixel was found to matter"]
 
 
 def test_convergence(axes):

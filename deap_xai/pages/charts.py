@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deap_xai.archive import FrontPoint
-from deap_xai.plotting import draw_convergence, draw_front
+from deap_xai.plotting import draw_convergence, draw_front, importance_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def importance_colours(attribution: NDArray[Any], steps: int = 9) -> tuple[list[
     >>> importance_colours(np.array([0.0, 2.0]), steps=3)
     (['#f7f7f6', '#7f3b08'], ['#2d004b', '#f7f7f6', '#7f3b08'])
     """
-    colours, limit = mpl.colormaps["PuOr_r"], float(np.abs(attribution).max()) or 1.0
+    colours, limit = mpl.colormaps["PuOr_r"], importance_limit(attribution)
     shares = (attribution / limit + 1) / 2
     both = (shares, np.linspace(0, 1, steps))
     mine, scale = ([mpl.colors.to_hex(colours(share)) for share in some] for some in both)

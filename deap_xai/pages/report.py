@@ -14,7 +14,7 @@ from deap_xai.pages.command import command_line
 from deap_xai.pages.honesty import known, model_rows, sentences
 from deap_xai.pages.pictures import LONGEST, data_uri, fit_labels, label_runs
 from deap_xai.pages.rendering import render
-from deap_xai.plotting import kept_picture
+from deap_xai.plotting import FAINT, importance_limit, kept_picture
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
@@ -68,7 +68,8 @@ def explanation_page(
         view=data_uri(small),
         kept=data_uri(kept_picture(small, labels, explanation.mask)),
         scale=scale,
-        limit=float(np.abs(explanation.attribution).max()),
+        limit=importance_limit(explanation.attribution),
+        faint=FAINT,
         front_chart=chart,
         convergence_chart=convergence_chart(explanation.history, explanation.probability_full),
         rows=model_rows(explanation),

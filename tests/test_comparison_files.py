@@ -77,6 +77,35 @@ def test_the_report_says_what_was_tested(found):
     assert "Note: fill or segments vary" in text
 
 
+def many(found, best):
+    """The first variant's runs under five names, the first of them so much better."""
+    one = found.table.query("variant == 'mutFlipBit'")
+    runs = [
+        one.assign(variant=f"v{n}", image=one["image"] + str(i)) for n in range(5) for i in range(3)
+    ]
+    table = pd.concat(runs, ignore_index=True)
+    noise = np.random.default_rng(0).uniform(0, 0.01, len(table))
+    table["front_quality"] = noise + best * (table["variant"] == "v0")
+    return Comparison(table, found.trajectories, found.failures, {})
+
+
+def test_pairs_without_a_difference_share_a_sentence(found):
+    alike = many(found, 0).report()
+    assert alike.startswith("Tested over ")
+    assert alike.count("No difference was shown") == 1
+    assert "between any of 10 pairs of variants" in alike
+    better = many(found, 0.5).report()
+    assert better.count("v0 is better than v") == 4
+    assert better.count("No difference was shown") == 1
+    assert "between the other 6 pairs of variants" in better
+
+
+def test_that_there_are_too_few_runs_comes_first(found):
+    table = found.table.query("image == 'frog'")
+    few = Comparison(table, found.trajectories, found.failures, {}).report()
+    assert "are too few to show anything" in few.splitlines()[0]
+
+
 def test_anytime_and_ecdf_show_every_variant(found):
     for figure in (found.plot_anytime(), found.plot_ecdf("probability")):
         axes = figure.axes[0]

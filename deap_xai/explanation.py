@@ -17,6 +17,7 @@ from deap_xai.errors import SettingError
 from deap_xai.files import check_page, write_whole
 from deap_xai.pareto import Pareto
 from deap_xai.typing import Mask, Segments, View
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -363,7 +364,7 @@ class Explanation:
         return (
             f"Explanation({self.target_name!r}: {self.size} of {self.n_segments} superpixels give "
             f"{self.probability:.3f}, the full view {self.probability_full:.3f}; "
-            f"{self.model_calls} model calls, {self.seconds:.1f} s)"
+            f"{counted(self.model_calls, 'model call')}, {self.seconds:.1f} s)"
         )
 
 

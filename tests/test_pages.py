@@ -97,6 +97,13 @@ def test_the_front_is_what_the_slider_goes_along(explanation):
     assert facts["points"][facts["picked"]]["rest"] == pytest.approx(explanation.probability_rest)
 
 
+def test_one_of_each_is_told_as_one(make_explainer, image):
+    page = " ".join(make_explainer(budget=1).explain(image).report().split())
+    assert "It has one mask, of size 16 (" in page
+    assert "<p>1 model call, checks included," in page
+    assert "The slider goes along" not in page
+
+
 def test_a_mask_that_a_check_has_beaten_is_shown_too(explanation):
     archive = explanation.archive
     better = np.roll(explanation.mask, 1)

@@ -20,6 +20,7 @@ from deap_xai.comparison.records import Record
 from deap_xai.comparison.statistics import MEASURES, PROBLEM, Blocks
 from deap_xai.errors import SettingError
 from deap_xai.plotting import save_png
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,7 +180,7 @@ class Comparison:
     def __repr__(self) -> str:
         variants, runs = self.table["variant"].nunique(), len(self.table)
         problems = self.table.groupby(PROBLEM).ngroups
-        counts = _counted(variants, "variant"), _counted(problems, "problem"), _counted(runs, "run")
+        counts = counted(variants, "variant"), counted(problems, "problem"), counted(runs, "run")
         return f"Comparison({', '.join(counts)})"
 
     def _blocks(self, measure: str) -> Blocks:
@@ -234,13 +235,13 @@ def make_comparison(
         first = failed.iloc[0]
         whose = ", ".join(dict.fromkeys(failed["variant"]))
         notes.append(
-            f"{_counted(len(failed), 'run')} failed, of {whose}; the first: {first['error']}"
+            f"{counted(len(failed), 'run')} failed, of {whose}; the first: {first['error']}"
         )
     early = int((table["calls"] < design.budget).sum())
     if early:
         notes.append(
-            f"{_counted(early, 'run')} ended before {design.budget} model calls, since the search "
-            "found nothing new to ask; the last value stands for the rest"
+            f"{counted(early, 'run')} ended before {counted(design.budget, 'model call')}, since "
+            "the search found nothing new to ask; the last value stands for the rest"
         )
     if any({"fill", "segments"} & settings.keys() for settings in design.variants.values()):
         notes.append(
@@ -281,10 +282,6 @@ def _trajectory(record: Record) -> pd.DataFrame:
     columns["probability"] = np.maximum.accumulate(kept)
     columns["front_quality"] = running_front_quality(archive)
     return pd.DataFrame(columns)
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _ranks(values: pd.DataFrame) -> pd.Series:

@@ -97,8 +97,8 @@ def _places(summary: Summary) -> Iterator[str]:
         who = "all classes" if place.target_name is None else place.target_name
         yield (
             f"  {place.where}, {who} ({counted(place.pictures, 'picture')}): "
-            f"{place.coverage:.0%} of it is kept,\n    {place.expected:.0%} expected by chance, p < {_above(place.p)}; "
-            f"it holds {place.share:.0%} of all that is kept"
+            f"{place.coverage:.0%} of it is kept,\n    {place.expected:.0%} expected by chance, "
+            f"p < {_above(place.p)}; it holds {place.share:.0%} of all that is kept"
         )
 
 

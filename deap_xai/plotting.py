@@ -35,6 +35,9 @@ __all__ = [
 EDGE = (255, 170, 0)
 """Colour of the line around the kept part."""
 
+PURPLE = "#5e3c99"
+"""Colour of the best masks; a page puts its own in its place."""
+
 FAINT = 0.05
 """Log-odds that a heat map's full colours stand for at least: less moves no probability by more
 than a hundredth or so, and bright colours would make much of noise."""
@@ -109,8 +112,13 @@ def draw_convergence(
     axes: Axes, calls: NDArray[Any], probability: NDArray[Any], full: float
 ) -> Axes:
     """Best probability so far against model calls, and the full view's as a dashed line."""
-    axes.step(calls, probability, where="post", color="#5e3c99", label="best mask so far")
+    # Each call is as wide as one, or a search of one call would show none, and the last no width.
+    edges = np.arange(len(calls) + 1) + calls[0] - 0.5
+    axes.stairs(
+        probability, edges, baseline=None, color=PURPLE, linewidth=1.5, label="best mask so far"
+    )
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("model calls", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)
     axes.set_ylim(0, 1.02)
@@ -140,10 +148,14 @@ def draw_front(
     values = [*(point.probability for point in points), points[-1].probability]
     if not np.isnan(empty):
         sizes, values = [0, *sizes], [empty, *values]
-    axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
+    # Not clipped, or the frame would halve what lies on it, as where every superpixel is kept.
+    whole: Any = {"clip_on": False, "zorder": 3}
+    axes.step(sizes, values, where="post", color=PURPLE, label="best mask of that size", **whole)
     for chosen in (point for point in points if point.size == picked):
-        axes.plot(chosen.size, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
+        x, y, label = chosen.size, chosen.probability, f"shown: {picked}"
+        axes.plot(x, y, "o", color="#e66101", label=label, **whole)
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("superpixels kept", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)
     axes.set_xlim(0, n_segments)

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from PIL import Image as PILImage
 
 from deap_xai import plotting
+from deap_xai.archive import FrontPoint
 from deap_xai.errors import SettingError
 
 
@@ -64,9 +65,31 @@ def test_a_heat_map_of_nothing(axes, image, segments, most):
 
 def test_convergence(axes):
     plotting.draw_convergence(axes, np.array([1, 2, 3]), np.array([0.1, 0.5, 0.5]), 0.4)
-    line, full = axes.lines
-    assert line.get_ydata().tolist() == [0.1, 0.5, 0.5]
+    (stairs,), (full,) = axes.patches, axes.lines
+    assert stairs.get_data().values.tolist() == [0.1, 0.5, 0.5]
+    assert stairs.get_data().edges.tolist() == [0.5, 1.5, 2.5, 3.5]
     assert set(full.get_ydata()) == {0.4}
+
+
+def test_a_search_of_one_call_is_seen(axes):
+    plotting.draw_convergence(axes, np.array([1]), np.array([0.3]), 0.4)
+    assert axes.patches[0].get_data().edges.tolist() == [0.5, 1.5]
+    axes.figure.canvas.draw()
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())
+
+
+def test_a_front_of_one_superpixel_has_whole_ticks(axes):
+    plotting.draw_front(axes, [FrontPoint(np.array([True]), 0.5)], 1, 1, 0.5)
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())
+
+
+def test_a_dot_on_the_frame_is_whole(axes):
+    """Where every superpixel is kept, it lies on the right side."""
+    point = FrontPoint(np.ones(4, bool), 0.5)
+    plotting.draw_front(axes, [point], 4, 4, 0.5)
+    line, dot, _ = axes.lines
+    assert not dot.get_clip_on()
+    assert not line.get_clip_on()
 
 
 def test_dollars_in_a_name_are_no_formula(axes, image):

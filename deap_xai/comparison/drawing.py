@@ -89,6 +89,7 @@ def _figure(names: Mapping[str, Any]) -> tuple[Figure, Axes]:
 
 
 def _finish(axes: Axes, names: Mapping[str, Any], ylabel: str) -> None:
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("model calls", fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
     axes.tick_params(labelsize=8)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deap_xai.archive import FrontPoint
-from deap_xai.plotting import draw_convergence, draw_front, importance_limit
+from deap_xai.plotting import PURPLE, draw_convergence, draw_front, importance_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ __all__ = ["convergence_chart", "front_chart", "importance_colours"]
 INK = "#010203"
 """Stands for the text's colour until the page's own is put in; no chart uses it otherwise."""
 
-COLOURS = {INK: "currentColor", "#666666": "currentColor", "#5e3c99": "var(--accent)"}
+COLOURS = {INK: "currentColor", "#666666": "currentColor", PURPLE: "var(--accent)"}
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and in the page's font

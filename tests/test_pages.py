@@ -302,6 +302,17 @@ def test_the_honesty_table(explanation):
     assert rows[f"{n} random masks of size {e.size}, mean"] == pytest.approx(e.checks.random.mean())
 
 
+def test_one_explanation_stands_for_all_fills(explanation):
+    meanings = [row.meaning for row in model_rows(explanation) if "part, fill" in row.shown]
+    assert meanings == ["If low under another fill, the answer leans on black.", "", ""]
+
+
+def test_where_all_is_kept_no_row_shows_the_full_view_again(explanation):
+    everything = dataclasses.replace(explanation, mask=np.ones(16, bool))
+    rows = [row.shown for row in model_rows(everything)]
+    assert rows == ["full view", "kept part", "the rest", "nothing"]
+
+
 def test_what_was_not_asked_is_called_so(explanation):
     nothing = Checks(float("nan"), {}, np.zeros(0), np.full(16, np.nan))
     blank = dataclasses.replace(explanation, checks=nothing, probability_empty=float("nan"))

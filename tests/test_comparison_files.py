@@ -166,6 +166,21 @@ def test_the_diagram_shows_mean_ranks(found):
     assert axes.get_xlim() == (1, 3)
 
 
+def test_names_in_the_diagram_are_black(found):
+    """Some colours are too pale for text, and there are fewer than variants may be."""
+    assert {text.get_color() for text in found.plot_ranks().axes[0].texts} == {"black"}
+
+
+def test_bands_only_where_they_can_be_told_apart(found):
+    assert len(found.plot_anytime().axes[0].collections) == 3
+    runs = found.trajectories.query("variant == 'mutFlipBit'")
+    crowd = many(found, 0)
+    curves = pd.concat([runs.assign(variant=f"v{n}", image=runs["image"] + str(i))
+                        for n in range(5) for i in range(3)])  # fmt: skip
+    axes = Comparison(crowd.table, curves, found.failures, {}).plot_anytime().axes[0]
+    assert (len(axes.lines), len(axes.collections), axes.get_title(loc="left")) == (5, 0, "")
+
+
 def test_two_equal_variants_can_be_drawn(found, tmp_path):
     same = found.table[found.table["variant"] != LONG].copy()
     same["front_quality"] = 0.5

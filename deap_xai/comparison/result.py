@@ -109,7 +109,10 @@ class Comparison:
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
 
     def plot_anytime(self, measure: str = "front_quality") -> Figure:
-        """Mean against model calls, with 95 % bootstrap intervals; over the runs of the summary."""
+        """Mean against model calls, over the runs of the summary.
+
+        With 95 % bootstrap intervals where there are four variants at most.
+        """
         blocks = self._blocks(measure)
         found = curves.anytime(self._curves(blocks, measure), blocks.unit)
         over = "problems" if blocks.unit == "problem" else "seeds within each problem"

@@ -14,6 +14,7 @@ from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.picking import smallest
 from deap_xai.typing import Image, Mask, Masks, View
+from deap_xai.wording import counted
 
 __all__ = ["Checks", "cautions", "check", "confirm", "finished", "reserve", "without_each"]
 
@@ -108,7 +109,7 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
     notes = [own.backend.caution] if own.backend.caution else []
     if asked < own.n_segments / 2:
         notes.append(
-            f"of {own.n_segments} superpixels only {asked} mask{'s' * (asked != 1)} could be asked "
+            f"of {own.n_segments} superpixels only {counted(asked, 'mask')} could be asked "
             "about: which superpixels matter is hardly known; allow more model calls"
         )
     if not evaluated:

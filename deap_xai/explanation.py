@@ -17,6 +17,7 @@ from deap_xai.errors import SettingError
 from deap_xai.files import check_page, write_whole
 from deap_xai.pareto import Pareto
 from deap_xai.typing import Mask, Segments, View
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,8 +240,10 @@ class Explanation:
         """Best probability for each size. On matplotlib axes or new ones; returns them."""
         from deap_xai import plotting
 
-        where, full = plotting.some(axes), self.probability_full
-        return plotting.draw_front(where, self.front, self.n_segments, self.size, full)
+        full, empty = self.probability_full, self.probability_empty
+        return plotting.draw_front(
+            plotting.some(axes), self.front, self.n_segments, self.size, full, empty
+        )
 
     @overload
     def report(
@@ -361,7 +364,7 @@ class Explanation:
         return (
             f"Explanation({self.target_name!r}: {self.size} of {self.n_segments} superpixels give "
             f"{self.probability:.3f}, the full view {self.probability_full:.3f}; "
-            f"{self.model_calls} model calls, {self.seconds:.1f} s)"
+            f"{counted(self.model_calls, 'model call')}, {self.seconds:.1f} s)"
         )
 
 

@@ -21,6 +21,7 @@ from deap_xai.objectives import Objective
 from deap_xai.pareto import Pareto, pareto
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
+from deap_xai.wording import counted
 
 __all__ = ["Evaluator", "Fitness", "ask_all", "batch_map"]
 
@@ -161,8 +162,8 @@ class Evaluator:
         masks = self._checked(masks)
         if not _evaluate([(self, masks)]):
             raise BudgetExhausted(
-                f"the budget ended after {self.calls} model calls; all that was evaluated "
-                "is in the evaluator's archive"
+                f"the budget ended after {counted(self.calls, 'model call')}; all that was "
+                "evaluated is in the evaluator's archive"
             )
         return [self._rows[i] for i in self.archive.find_all(masks)]
 

@@ -25,6 +25,7 @@ __all__ = [
     "draw_convergence",
     "draw_front",
     "draw_view",
+    "importance_limit",
     "kept_picture",
     "save_png",
     "short",
@@ -33,6 +34,13 @@ __all__ = [
 
 EDGE = (255, 170, 0)
 """Colour of the line around the kept part."""
+
+PURPLE = "#5e3c99"
+"""Colour of the best masks; a page puts its own in its place."""
+
+FAINT = 0.05
+"""Log-odds that a heat map's full colours stand for at least: less moves no probability by more
+than a hundredth or so, and bright colours would make much of noise."""
 
 
 def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
@@ -61,6 +69,17 @@ def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
     return axes
 
 
+def importance_limit(attribution: NDArray[Any]) -> float:
+    """The importance that a heat map's full colours stand for, above 0.
+
+    Examples
+    --------
+    >>> importance_limit(np.array([0.5, -2.0])), importance_limit(np.array([1e-5, 0.0]))
+    (2.0, 0.05)
+    """
+    return max(FAINT, float(np.abs(attribution).max()))
+
+
 def draw_attribution(
     axes: Axes,
     view: View,
@@ -69,15 +88,21 @@ def draw_attribution(
     title: str = "",
     bar: bool = True,
 ) -> Axes:
-    """Importance of each superpixel (S,) as colour over the view in grey, with a colour bar."""
+    """Importance of each superpixel (S,) as colour over the view in grey, with a colour bar.
+
+    Where none of them matters, a line below says so.
+    """
     axes.imshow(view.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-    limit = float(np.abs(attribution).max()) or 1.0
+    limit = importance_limit(attribution)
     image = axes.imshow(attribution[segments], cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
     if bar:
         # Beside the axes, so that the picture keeps its size.
         scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.045, 1)))
         scale.ax.tick_params(labelsize=7)
         scale.ax.set_facecolor("0.5")  # its colours lie over grey there too
+    if limit == FAINT:
+        words, where = "no superpixel was found to matter", axes.transAxes
+        axes.text(0.5, -0.03, words, ha="center", va="top", fontsize=8, transform=where)
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)
     return axes
@@ -87,8 +112,13 @@ def draw_convergence(
     axes: Axes, calls: NDArray[Any], probability: NDArray[Any], full: float
 ) -> Axes:
     """Best probability so far against model calls, and the full view's as a dashed line."""
-    axes.step(calls, probability, where="post", color="#5e3c99", label="best mask so far")
+    # Each call is as wide as one, or a search of one call would show none, and the last no width.
+    edges = np.arange(len(calls) + 1) + calls[0] - 0.5
+    axes.stairs(
+        probability, edges, baseline=None, color=PURPLE, linewidth=1.5, label="best mask so far"
+    )
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("model calls", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)
     axes.set_ylim(0, 1.02)
@@ -100,19 +130,32 @@ def draw_convergence(
 
 
 def draw_front(
-    axes: Axes, points: Sequence[FrontPoint], n_segments: int, picked: int | None, full: float
+    axes: Axes,
+    points: Sequence[FrontPoint],
+    n_segments: int,
+    picked: int | None,
+    full: float,
+    empty: float = np.nan,
 ) -> Axes:
     """Best probability for each size; the picked size as a dot, the full view as a dashed line.
 
+    The line begins at the probability of nothing at all, ``empty``; where that is NaN, since
+    nobody asked, at the first point.
     No dot where ``picked`` is None or no point of the front has that size, as when a check came
     upon a better mask than the one picked.
     """
-    sizes = [0, *(point.size for point in points), n_segments]
-    values = [0.0, *(point.probability for point in points), points[-1].probability]
-    axes.step(sizes, values, where="post", color="#5e3c99", label="best mask of that size")
+    sizes = [*(point.size for point in points), n_segments]
+    values = [*(point.probability for point in points), points[-1].probability]
+    if not np.isnan(empty):
+        sizes, values = [0, *sizes], [empty, *values]
+    # Not clipped, or the frame would halve what lies on it, as where every superpixel is kept.
+    whole: Any = {"clip_on": False, "zorder": 3}
+    axes.step(sizes, values, where="post", color=PURPLE, label="best mask of that size", **whole)
     for chosen in (point for point in points if point.size == picked):
-        axes.plot(chosen.size, chosen.probability, "o", color="#e66101", label=f"shown: {picked}")
+        x, y, label = chosen.size, chosen.probability, f"shown: {picked}"
+        axes.plot(x, y, "o", color="#e66101", label=label, **whole)
     axes.axhline(full, color="#666666", linestyle="--", linewidth=1, label="full view")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("superpixels kept", fontsize=9)
     axes.set_ylabel("probability", fontsize=9)
     axes.set_xlim(0, n_segments)

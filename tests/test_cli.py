@@ -65,6 +65,7 @@ def test_explain_tells_what_was_enough(folder):
     assert result.stdout.startswith("frog.png: class 1\n  full view     0.590\n  kept part ")
     assert "of 16 superpixels)" in result.stdout
     assert "  nothing       0.050\n  40 model calls in " in result.stdout
+    assert "\n  1 model call in " in run("frog.png", *SMALL, "--budget", "1", small=False).stdout
 
 
 def test_notes_are_printed(folder):

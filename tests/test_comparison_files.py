@@ -77,6 +77,35 @@ def test_the_report_says_what_was_tested(found):
     assert "Note: fill or segments vary" in text
 
 
+def many(found, best):
+    """The first variant's runs under five names, the first of them so much better."""
+    one = found.table.query("variant == 'mutFlipBit'")
+    runs = [
+        one.assign(variant=f"v{n}", image=one["image"] + str(i)) for n in range(5) for i in range(3)
+    ]
+    table = pd.concat(runs, ignore_index=True)
+    noise = np.random.default_rng(0).uniform(0, 0.01, len(table))
+    table["front_quality"] = noise + best * (table["variant"] == "v0")
+    return Comparison(table, found.trajectories, found.failures, {})
+
+
+def test_pairs_without_a_difference_share_a_sentence(found):
+    alike = many(found, 0).report()
+    assert alike.startswith("Tested over ")
+    assert alike.count("No difference was shown") == 1
+    assert "between any of 10 pairs of variants" in alike
+    better = many(found, 0.5).report()
+    assert better.count("v0 is better than v") == 4
+    assert better.count("No difference was shown") == 1
+    assert "between the other 6 pairs of variants" in better
+
+
+def test_that_there_are_too_few_runs_comes_first(found):
+    table = found.table.query("image == 'frog'")
+    few = Comparison(table, found.trajectories, found.failures, {}).report()
+    assert "are too few to show anything" in few.splitlines()[0]
+
+
 def test_anytime_and_ecdf_show_every_variant(found):
     for figure in (found.plot_anytime(), found.plot_ecdf("probability")):
         axes = figure.axes[0]
@@ -135,6 +164,21 @@ def test_the_diagram_shows_mean_ranks(found):
         assert name in texts
         assert f"({ranks[name]:.2f})" in texts
     assert axes.get_xlim() == (1, 3)
+
+
+def test_names_in_the_diagram_are_black(found):
+    """Some colours are too pale for text, and there are fewer than variants may be."""
+    assert {text.get_color() for text in found.plot_ranks().axes[0].texts} == {"black"}
+
+
+def test_bands_only_where_they_can_be_told_apart(found):
+    assert len(found.plot_anytime().axes[0].collections) == 3
+    runs = found.trajectories.query("variant == 'mutFlipBit'")
+    crowd = many(found, 0)
+    curves = pd.concat([runs.assign(variant=f"v{n}", image=runs["image"] + str(i))
+                        for n in range(5) for i in range(3)])  # fmt: skip
+    axes = Comparison(crowd.table, curves, found.failures, {}).plot_anytime().axes[0]
+    assert (len(axes.lines), len(axes.collections), axes.get_title(loc="left")) == (5, 0, "")
 
 
 def test_two_equal_variants_can_be_drawn(found, tmp_path):

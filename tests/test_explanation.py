@@ -228,6 +228,7 @@ def test_it_says_what_it_is():
     text = repr(make())
     assert text.startswith("Explanation('laughing gull Ä': 2 of 3 superpixels give 0.750")
     assert "9 model calls" in text
+    assert "; 1 model call, " in repr(make(model_calls=1))
 
 
 def test_a_picture_for_notebooks():

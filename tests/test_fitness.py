@@ -143,6 +143,11 @@ def test_the_budget_is_never_passed_and_what_it_covers_is_kept(make_evaluator, m
         evaluator.probabilities(random_masks(10)[7:])
 
 
+def test_one_call_is_counted_as_one(make_evaluator):
+    with pytest.raises(BudgetExhausted, match=r"after 1 model call;"):
+        make_evaluator(calls=1).probabilities(random_masks(2))
+
+
 def test_patience_counts_calls_without_gain(make_evaluator):
     evaluator = make_evaluator(patience=5)
     evaluator.probabilities(WANTED[None])

@@ -32,7 +32,7 @@ ROOMS = [
     "images segmentation geometry masking",
     "archive individual chance budget pareto",
     "registry",
-    "errors typing defaults files digests processes",
+    "errors typing defaults files digests processes wording",
 ]
 LEVEL = {room: -level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT / "demo"]

@@ -97,6 +97,13 @@ def test_the_front_is_what_the_slider_goes_along(explanation):
     assert facts["points"][facts["picked"]]["rest"] == pytest.approx(explanation.probability_rest)
 
 
+def test_one_of_each_is_told_as_one(make_explainer, image):
+    page = " ".join(make_explainer(budget=1).explain(image).report().split())
+    assert "It has one mask, of size 16 (" in page
+    assert "<p>1 model call, checks included," in page
+    assert "The slider goes along" not in page
+
+
 def test_a_mask_that_a_check_has_beaten_is_shown_too(explanation):
     archive = explanation.archive
     better = np.roll(explanation.mask, 1)
@@ -268,6 +275,20 @@ def test_the_slider_shows_the_models_own_numbers(image):
             assert point["rest"] == pytest.approx(own.probabilities(~mask[None])[0], abs=1e-5)
 
 
+@pytest.mark.parametrize(("most", "said"), [(1e-5, True), (0, True), (2, False)])
+def test_a_heat_map_makes_nothing_of_noise(explanation, most, said):
+    e = dataclasses.replace(explanation, attribution=np.linspace(-most, most, 16))
+    page = e.report()
+    assert ("No superpixel was found to matter" in page) == said
+    assert ("speaks for: +0.05" in page) == said
+    colours = facts_of(page)["colours"]
+    assert all(min(rgb(colour)) > 230 for colour in colours) == said
+
+
+def rgb(colour):
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
 def test_the_honesty_table(explanation):
     rows = {row.shown: row.probability for row in model_rows(explanation)}
     e = explanation
@@ -279,6 +300,17 @@ def test_the_honesty_table(explanation):
         assert rows[f"kept part, fill {name}"] == pytest.approx(p)
     n = len(e.checks.random)
     assert rows[f"{n} random masks of size {e.size}, mean"] == pytest.approx(e.checks.random.mean())
+
+
+def test_one_explanation_stands_for_all_fills(explanation):
+    meanings = [row.meaning for row in model_rows(explanation) if "part, fill" in row.shown]
+    assert meanings == ["If low under another fill, the answer leans on black.", "", ""]
+
+
+def test_where_all_is_kept_no_row_shows_the_full_view_again(explanation):
+    everything = dataclasses.replace(explanation, mask=np.ones(16, bool))
+    rows = [row.shown for row in model_rows(everything)]
+    assert rows == ["full view", "kept part", "the rest", "nothing"]
 
 
 def test_what_was_not_asked_is_called_so(explanation):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from matplotlib import pyplot as plt
 from PIL import Image as PILImage
 
 from deap_xai import plotting
+from deap_xai.archive import FrontPoint
 from deap_xai.errors import SettingError
 
 
@@ -49,18 +52,44 @@ def test_the_heat_map_is_symmetric_about_zero(axes, image, segments):
     assert (drawn.get_array() == values[segments]).all()
     assert drawn.get_clim() == (-3, 3)
     assert axes.get_title() == "importance"
+    assert not axes.texts
 
 
-def test_a_heat_map_of_nothing(axes, image, segments):
-    plotting.draw_attribution(axes, image, segments, np.zeros(16))
-    assert axes.images[1].get_clim() == (-1, 1)
+@pytest.mark.parametrize("most", [0, 1e-5])
+def test_a_heat_map_of_nothing(axes, image, segments, most):
+    """Noise stays pale, and words say that it is noise."""
+    plotting.draw_attribution(axes, image, segments, np.linspace(-most, most, 16))
+    assert axes.images[1].get_clim() == (-0.05, 0.05)
+    assert [text.get_text() for text in axes.texts] == ["no superpixel was found to matter"]
 
 
 def test_convergence(axes):
     plotting.draw_convergence(axes, np.array([1, 2, 3]), np.array([0.1, 0.5, 0.5]), 0.4)
-    line, full = axes.lines
-    assert line.get_ydata().tolist() == [0.1, 0.5, 0.5]
+    (stairs,), (full,) = axes.patches, axes.lines
+    assert stairs.get_data().values.tolist() == [0.1, 0.5, 0.5]
+    assert stairs.get_data().edges.tolist() == [0.5, 1.5, 2.5, 3.5]
     assert set(full.get_ydata()) == {0.4}
+
+
+def test_a_search_of_one_call_is_seen(axes):
+    plotting.draw_convergence(axes, np.array([1]), np.array([0.3]), 0.4)
+    assert axes.patches[0].get_data().edges.tolist() == [0.5, 1.5]
+    axes.figure.canvas.draw()
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())
+
+
+def test_a_front_of_one_superpixel_has_whole_ticks(axes):
+    plotting.draw_front(axes, [FrontPoint(np.array([True]), 0.5)], 1, 1, 0.5)
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())
+
+
+def test_a_dot_on_the_frame_is_whole(axes):
+    """Where every superpixel is kept, it lies on the right side."""
+    point = FrontPoint(np.ones(4, bool), 0.5)
+    plotting.draw_front(axes, [point], 4, 4, 0.5)
+    line, dot, _ = axes.lines
+    assert not dot.get_clip_on()
+    assert not line.get_clip_on()
 
 
 def test_dollars_in_a_name_are_no_formula(axes, image):
@@ -112,6 +141,17 @@ def test_the_front_is_drawn_with_the_shown_point(explanation):
     for point in explanation.front:
         assert (point.size, point.probability) in zip(*step.get_data(), strict=True)
     plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("empty", [0.3, np.nan])
+def test_the_front_begins_at_what_is_known_of_nothing(explanation, empty):
+    """And where nobody asked, at its first point: no number is made up."""
+    e = dataclasses.replace(explanation, probability_empty=empty)
+    sizes, values = e.plot_front().lines[0].get_data()
+    first = e.front[0]
+    begin = (first.size, first.probability) if np.isnan(empty) else (0, empty)
+    assert (sizes[0], values[0]) == begin
+    assert 0 not in values
 
 
 @pytest.mark.parametrize("panel", ["view", "kept", "attribution", "history", "front"])

@@ -17,6 +17,7 @@ from deap_xai.cli.options import make_explainer, make_folder, model_options
 from deap_xai.cli.progress import progress
 from deap_xai.errors import DeapXaiError
 from deap_xai.files import check_page
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
@@ -163,7 +164,7 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
         f"  kept part     {e.probability:.3f}  ({e.size} of {e.n_segments} superpixels)",
         f"  the rest      {_told(e.probability_rest)}",
         f"  nothing       {_told(e.probability_empty)}",
-        f"  {e.model_calls} model calls in {e.seconds:.1f} s",
+        f"  {counted(e.model_calls, 'model call')} in {e.seconds:.1f} s",
     ]
     if agreed is not None and len(agreed.explanations) > 1:
         n = len(agreed.explanations)

@@ -24,21 +24,29 @@ __all__ = ["draw_anytime", "draw_ecdf", "draw_ranks"]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's, which colour-blind people can tell apart; yellow left out, too pale on white."""
 
+BANDS = 4
+"""Curves up to which each has its band; more would cover each other."""
+
+MARGIN = {"facecolor": "white", "edgecolor": "none", "pad": 3}
+"""Keeps the diagram's lines from the names that they lead to."""
+
 DASHES = ("-", "--", ":", "-.")
 
 
 def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figure:
-    """Mean value against model calls, with its interval as a band."""
+    """Mean value against model calls, with its interval as a band where there are few."""
     figure, axes = _figure(curves)
     for (name, curve), style in zip(curves.items(), _styles(len(curves)), strict=True):
         axes.plot(curve.calls, curve.mean, label=_wrapped(name), **style)
-        axes.fill_between(
-            curve.calls, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0
-        )
+        if len(curves) <= BANDS:
+            axes.fill_between(
+                curve.calls, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0
+            )
     # Every search rises steeply at first; what tells them apart comes later.
     axes.set_ylim(bottom=min(curve.low[len(curve.low) // 10] for curve in curves.values()))
     _finish(axes, curves, f"mean {label}")
-    axes.set_title(interval, fontsize=9, loc="left")
+    if len(curves) <= BANDS:
+        axes.set_title(interval, fontsize=9, loc="left")
     return figure
 
 
@@ -68,9 +76,11 @@ def draw_ranks(ranks: pd.Series, p_values: pd.DataFrame, label: str) -> Figure:
         ax=axes,
         label_fmt_left="{label}  ({rank:.2f})",
         label_fmt_right="({rank:.2f})  {label}",
-        label_props={"fontsize": 9},
+        label_props={"fontsize": 9, "zorder": 3, "bbox": MARGIN},
         elbow_props={"linewidth": 1},
-        color_palette=dict(zip(names.values(), _colours(len(names)), strict=True)),
+        # Each name stands beside its line: colours would tell nothing more, and some are too pale
+        # for text.
+        color_palette=dict.fromkeys(names.values(), "black"),
         text_h_margin=0.02 * (len(ranks) - 1),
     )
     axes.set_xlim(1, len(ranks))  # not only as far as the ranks reach
@@ -89,6 +99,7 @@ def _figure(names: Mapping[str, Any]) -> tuple[Figure, Axes]:
 
 
 def _finish(axes: Axes, names: Mapping[str, Any], ylabel: str) -> None:
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("model calls", fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
     axes.tick_params(labelsize=8)

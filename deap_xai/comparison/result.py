@@ -20,6 +20,7 @@ from deap_xai.comparison.records import Record
 from deap_xai.comparison.statistics import MEASURES, PROBLEM, Blocks
 from deap_xai.errors import SettingError
 from deap_xai.plotting import save_png
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,9 @@ __all__ = ["Comparison", "make_comparison"]
 
 SHARES = (10, 25, 50)
 """Percent of the superpixels within which the best probability stands in the table."""
+
+FEW = 3
+"""As many pairs that show no difference have a sentence each in the report."""
 
 NOT_ALWAYS = ("pairs.parquet", "pairs.csv", "failures.parquet", "failures.csv", "ranks.png")
 """Files that are saved only where there is something to say."""
@@ -89,18 +93,26 @@ class Comparison:
         return statistics.pairs(self._blocks(measure), measure)
 
     def report(self, measure: str = "front_quality") -> str:
-        """The summary, a sentence for each pair, and what was tested, as text."""
+        """What was tested, the summary, and which pairs differ, as text.
+
+        What was tested comes first, since it may say that the rest shows nothing. Where no
+        difference was shown between more than three pairs, one sentence stands for them.
+        """
         blocks = self._blocks(measure)
-        lines = [self.summary(measure).round(4).to_string(), ""]
+        lines = [self._tested(blocks), "", self.summary(measure).round(4).to_string(), ""]
         if blocks.values.shape[1] > 2 and len(blocks.values):
             p = statistics.friedman(blocks.values)
             told = "are told apart" if p <= statistics.ALPHA else "aren't told apart"
             lines.append(f"All variants together {told} by Friedman's test (p = {p:.2g}).")
-        lines += self._sentences(blocks, measure)
+        if _comparable(blocks):
+            lines += _sentences(statistics.pairs(blocks, measure))
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
 
     def plot_anytime(self, measure: str = "front_quality") -> Figure:
-        """Mean against model calls, with 95 % bootstrap intervals; over the runs of the summary."""
+        """Mean against model calls, over the runs of the summary.
+
+        With 95 % bootstrap intervals where there are four variants at most.
+        """
         blocks = self._blocks(measure)
         found = curves.anytime(self._curves(blocks, measure), blocks.unit)
         over = "problems" if blocks.unit == "problem" else "seeds within each problem"
@@ -121,8 +133,9 @@ class Comparison:
         SettingError
             If there aren't two variants with runs on the same problem and seed.
         """
-        values = self._blocks(measure).values
-        if values.shape[1] < 2 or not len(values):
+        blocks = self._blocks(measure)
+        values = blocks.values
+        if not _comparable(blocks):
             raise SettingError("no problem and seed was run by all variants: nothing to rank")
         p_values = statistics.wilcoxon_holm(values)
         return drawing.draw_ranks(_ranks(values), p_values, MEASURES[measure])
@@ -143,7 +156,7 @@ class Comparison:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         blocks = self._blocks(measure)
-        comparable = blocks.values.shape[1] > 1 and len(blocks.values) > 0
+        comparable = _comparable(blocks)
         tables = {"runs": self.table, "trajectories": self.trajectories}
         if comparable:
             tables["pairs"] = statistics.pairs(blocks, measure)
@@ -170,7 +183,7 @@ class Comparison:
     def __repr__(self) -> str:
         variants, runs = self.table["variant"].nunique(), len(self.table)
         problems = self.table.groupby(PROBLEM).ngroups
-        counts = _counted(variants, "variant"), _counted(problems, "problem"), _counted(runs, "run")
+        counts = counted(variants, "variant"), counted(problems, "problem"), counted(runs, "run")
         return f"Comparison({', '.join(counts)})"
 
     def _blocks(self, measure: str) -> Blocks:
@@ -181,10 +194,24 @@ class Comparison:
     def _curves(self, blocks: Blocks, measure: str) -> Trajectories:
         return curves.trajectories_of(_shared(self.trajectories, blocks), measure)
 
-    def _sentences(self, blocks: Blocks, measure: str) -> list[str]:
-        if blocks.values.shape[1] < 2 or not len(blocks.values):
-            return ["No problem and seed was run by two variants: nothing to compare."]
-        return [*statistics.pairs(blocks, measure)["sentence"], blocks.describe()]
+    def _tested(self, blocks: Blocks) -> str:
+        if _comparable(blocks):
+            return blocks.describe()
+        return "No problem and seed was run by two variants: nothing to compare."
+
+
+def _comparable(blocks: Blocks) -> bool:
+    return blocks.values.shape[1] > 1 and len(blocks.values) > 0
+
+
+def _sentences(pairs: pd.DataFrame) -> list[str]:
+    """A sentence for each pair, those that differ first; one for all the others if many."""
+    shown, others = pairs[pairs["shown"]], pairs[~pairs["shown"]]
+    if len(others) <= FEW:
+        return [*shown["sentence"], *others["sentence"]]
+    which = f"the other {len(others)}" if len(shown) else f"any of {len(others)}"
+    told = f"No difference was shown between {which} pairs of variants; pairs() and pairs.csv have"
+    return [*shown["sentence"], f"{told} each."]
 
 
 def _shared(frame: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
@@ -211,13 +238,13 @@ def make_comparison(
         first = failed.iloc[0]
         whose = ", ".join(dict.fromkeys(failed["variant"]))
         notes.append(
-            f"{_counted(len(failed), 'run')} failed, of {whose}; the first: {first['error']}"
+            f"{counted(len(failed), 'run')} failed, of {whose}; the first: {first['error']}"
         )
     early = int((table["calls"] < design.budget).sum())
     if early:
         notes.append(
-            f"{_counted(early, 'run')} ended before {design.budget} model calls, since the search "
-            "found nothing new to ask; the last value stands for the rest"
+            f"{counted(early, 'run')} ended before {counted(design.budget, 'model call')}, since "
+            "the search found nothing new to ask; the last value stands for the rest"
         )
     if any({"fill", "segments"} & settings.keys() for settings in design.variants.values()):
         notes.append(
@@ -258,10 +285,6 @@ def _trajectory(record: Record) -> pd.DataFrame:
     columns["probability"] = np.maximum.accumulate(kept)
     columns["front_quality"] = running_front_quality(archive)
     return pd.DataFrame(columns)
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _ranks(values: pd.DataFrame) -> pd.Series:

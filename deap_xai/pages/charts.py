@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deap_xai.archive import FrontPoint
-from deap_xai.plotting import draw_convergence, draw_front
+from deap_xai.plotting import PURPLE, draw_convergence, draw_front, importance_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ __all__ = ["convergence_chart", "front_chart", "importance_colours"]
 INK = "#010203"
 """Stands for the text's colour until the page's own is put in; no chart uses it otherwise."""
 
-COLOURS = {INK: "currentColor", "#666666": "currentColor", "#5e3c99": "var(--accent)"}
+COLOURS = {INK: "currentColor", "#666666": "currentColor", PURPLE: "var(--accent)"}
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, and in the page's font
@@ -46,7 +46,7 @@ def convergence_chart(history: dict[str, NDArray[Any]], full: float) -> Markup:
 
 
 def front_chart(
-    points: Sequence[FrontPoint], shown: Sequence[FrontPoint], full: float
+    points: Sequence[FrontPoint], shown: Sequence[FrontPoint], full: float, empty: float
 ) -> tuple[Markup, list[tuple[float, float]]]:
     """The front as SVG, and where in it the points lie that the page can show.
 
@@ -56,7 +56,7 @@ def front_chart(
     """
     with mpl.rc_context(STYLE):
         figure, axes = _empty()
-        draw_front(axes, points, len(points[0].mask), None, full)
+        draw_front(axes, points, len(points[0].mask), None, full, empty)
         chart = _svg(figure, "front")
     places = axes.transData.transform([(point.size, point.probability) for point in shown])
     left, bottom = figure.transFigure.inverted().transform(places).T * 100
@@ -71,7 +71,7 @@ def importance_colours(attribution: NDArray[Any], steps: int = 9) -> tuple[list[
     >>> importance_colours(np.array([0.0, 2.0]), steps=3)
     (['#f7f7f6', '#7f3b08'], ['#2d004b', '#f7f7f6', '#7f3b08'])
     """
-    colours, limit = mpl.colormaps["PuOr_r"], float(np.abs(attribution).max()) or 1.0
+    colours, limit = mpl.colormaps["PuOr_r"], importance_limit(attribution)
     shares = (attribution / limit + 1) / 2
     both = (shares, np.linspace(0, 1, steps))
     mine, scale = ([mpl.colors.to_hex(colours(share)) for share in some] for some in both)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,11 @@ def known(value: Any) -> float | None:
 
 
 def model_rows(explanation: Explanation) -> list[Row]:
-    """Probabilities of the target under everything that was tried beside the search."""
+    """Probabilities of the target under everything that was tried beside the search.
+
+    Where every superpixel is kept, no fill is seen and all masks of that size are the same one,
+    so that other fills and random masks say nothing and are left out.
+    """
     e = explanation
     used = str(e.settings.get("fill", "its own"))
     rows = [
@@ -42,9 +47,13 @@ def model_rows(explanation: Explanation) -> list[Row]:
         Row("the rest", known(e.probability_rest), "If low, the answer needs the kept part."),
         Row("nothing", known(e.probability_empty), "If high, the fill alone gives the answer."),
     ]
+    if e.mask.all():
+        return rows
+    # One explanation for all fills, at the first of them.
+    meanings = chain([f"If low under another fill, the answer leans on {used}."], repeat(""))
     rows += [
-        Row(f"kept part, fill {name}", known(p), "If low, the answer leans on the fill.")
-        for name, p in e.checks.fills.items()
+        Row(f"kept part, fill {name}", known(p), meaning)
+        for (name, p), meaning in zip(e.checks.fills.items(), meanings, strict=False)
     ]
     n, values = len(e.checks.random), e.checks.random
     mean = float(np.mean(values)) if n else None

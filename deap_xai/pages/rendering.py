@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from deap_xai.wording import counted
+
 __all__ = ["decimal", "encoded", "render"]
 
 
@@ -23,6 +25,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["decimal"] = decimal
+    made.filters["counted"] = counted
     return made
 
 

@@ -14,7 +14,7 @@ from deap_xai.pages.command import command_line
 from deap_xai.pages.honesty import known, model_rows, sentences
 from deap_xai.pages.pictures import LONGEST, data_uri, fit_labels, label_runs
 from deap_xai.pages.rendering import render
-from deap_xai.plotting import kept_picture
+from deap_xai.plotting import FAINT, importance_limit, kept_picture
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
@@ -44,7 +44,9 @@ def explanation_page(
     points = shown_points(explanation)
     picked = next(i for i, p in enumerate(points) if (p.mask == explanation.mask).all())
     colours, scale = importance_colours(explanation.attribution)
-    chart, places = front_chart(explanation.front, points, explanation.probability_full)
+    chart, places = front_chart(
+        explanation.front, points, explanation.probability_full, explanation.probability_empty
+    )
     small = reduce_image(explanation.view, LONGEST)
     labels = fit_labels(explanation.segments, small.shape[:2])
     facts = {
@@ -66,7 +68,8 @@ def explanation_page(
         view=data_uri(small),
         kept=data_uri(kept_picture(small, labels, explanation.mask)),
         scale=scale,
-        limit=float(np.abs(explanation.attribution).max()),
+        limit=importance_limit(explanation.attribution),
+        faint=FAINT,
         front_chart=chart,
         convergence_chart=convergence_chart(explanation.history, explanation.probability_full),
         rows=model_rows(explanation),

@@ -7,6 +7,7 @@ from math import floor, log10
 from typing import TYPE_CHECKING
 
 from deap_xai.runs.places import coarse
+from deap_xai.wording import counted
 
 if TYPE_CHECKING:
     from deap_xai.runs.groups import Group
@@ -44,7 +45,8 @@ def told(summary: Summary) -> str:
     """All of a summary but its maps, in lines of some 100 characters."""
     failed = f", {summary.failed} more failed" if summary.failed else ""
     lines = [
-        f"{_pictures(len(summary.ids))} explained{failed}; model {summary.settings['model']}",
+        f"{counted(len(summary.ids), 'picture')} explained{failed}; "
+        f"model {summary.settings['model']}",
         "",
         *_classes(summary),
         LEGEND,
@@ -63,10 +65,6 @@ def told(summary: Summary) -> str:
 def large_groups(summary: Summary) -> list[Group]:
     """The groups that text and figure show: the largest, of three pictures at least."""
     return [group for group in summary.groups if group.pictures >= LEAST][:GROUPS]
-
-
-def _pictures(n: int) -> str:
-    return f"{n} picture{'s' * (n != 1)}"
 
 
 def _classes(summary: Summary) -> Iterator[str]:
@@ -98,9 +96,9 @@ def _places(summary: Summary) -> Iterator[str]:
     for place in summary.places:
         who = "all classes" if place.target_name is None else place.target_name
         yield (
-            f"  {place.where}, {who} ({_pictures(place.pictures)}): {place.coverage:.0%} of it is "
-            f"kept,\n    {place.expected:.0%} expected by chance, p < {_above(place.p)}; "
-            f"it holds {place.share:.0%} of all that is kept"
+            f"  {place.where}, {who} ({counted(place.pictures, 'picture')}): "
+            f"{place.coverage:.0%} of it is kept,\n    {place.expected:.0%} expected by chance, "
+            f"p < {_above(place.p)}; it holds {place.share:.0%} of all that is kept"
         )
 
 

@@ -97,12 +97,13 @@ function choose(label) {
   draw();
   if (label === null) return;
   const one = superpixels[label], share = Math.round((100 * one.kept) / points.length);
+  const masks = points.length === 1 ? "one mask" : `${points.length} masks`;
   const sign = one.importance < 0 ? "−" : "+";
   const seeds = one.seeds ? ` ${one.seeds} seeds keep it.` : "";
   find("told").textContent =
     `Superpixel ${label}, ${kept(label) ? "kept" : "hidden"} here. Importance ` +
     `${sign}${Math.abs(one.importance).toFixed(2)} (log-odds), number ${one.rank} of ${superpixels.length}. ` +
-    `Kept in ${one.kept} of the front’s ${points.length} masks (${share} %).${seeds}`;
+    `Kept in ${one.kept} of the front’s ${masks} (${share} %).${seeds}`;
 }
 
 const centres = superpixels.map(() => ({ x: 0, y: 0, n: 0 }));

@@ -224,7 +224,9 @@ def test_a_search_begins_when_the_one_that_was_left_has_ended():
     first.stop()
     second = Search(lambda report: order.append("second began"))
     third = Search(lambda report: order.append("third began"))
+    assert (second.waiting, third.waiting) == (True, True)
     third.stop()
+    assert third._done.wait(10)  # it leaves the line at once
     assert not second._done.wait(0.2)
     go_on.set()
     for search in (first, second, third):

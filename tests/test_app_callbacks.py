@@ -101,18 +101,16 @@ def test_clicks_on_the_board_and_the_buttons(page, taken):
 
 def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
     steps = page.explain(taken, DEMO, 2000, "slic", 50, "mean", "eaSurrogate", "", *[""] * 4)
-    search = next(steps)[page.search]
-    amid = next(steps)
+    begun, _, amid = next(steps), next(steps), next(steps)
+    search = begun[page.search]
     assert "of 2000 times" in amid[page.status]
     assert amid[page.board].shape[0] >= 500
-    assert "Another visitor" in page.line_up()[page.status]
     busy = page.take_example(search, DEMO, 0)
     assert page.picture not in busy
     page.stop(search)
     last = list(steps)[-1]
     assert "interrupted" in last[page.status]
     assert last[page.trial].explanation.model_calls < 2000
-    assert "Loading" in page.line_up()[page.status]
     assert page.stop(None)
 
 
@@ -131,9 +129,37 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
     assert asked.wait(10)
     left.close()
     steps = page.explain(taken, DEMO, 60, *rest)
+    next(steps)
     assert "Another visitor" in next(steps)[page.status]
     go_on.set()
-    assert "How sure the classifier is of" in list(steps)[-1][page.status]
+    said = [step[page.status] for step in steps]
+    assert any("Loading" in one for one in said)
+    assert "How sure the classifier is of" in said[-1]
+
+
+def test_who_waits_in_line_can_leave_it_at_once(page, taken):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(views):
+        asked.set()
+        go_on.wait(10)
+        return np.full((len(views), 2), 0.5)
+
+    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(slow))
+    rest = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
+    first = page.explain(taken, "mine", 10**6, *rest)
+    next(first)
+    assert asked.wait(10)
+    steps = page.explain(taken, DEMO, 60, *rest)
+    search = next(steps)[page.search]
+    assert next(steps)[page.halt]["value"] == "Leave the line"
+    page.stop(search)
+    last = list(steps)[-1]
+    assert "Stopped before the classifier was asked" in last[page.status]
+    assert last[page.go]["visible"]
+    assert not go_on.is_set()  # nothing waited for the search that goes on
+    first.close()
+    go_on.set()
 
 
 def test_a_picture_that_is_gone_is_said_and_the_button_comes_back(page):

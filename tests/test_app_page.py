@@ -176,6 +176,14 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
         browser.switch_to.window(waiting)
         assert "interrupted" not in third.says("It was asked")
         assert "curlop" in third.text("#status")
+        browser.switch_to.window(searching)
+        second.search_long(1)
+        browser.switch_to.window(waiting)
+        third.one("#go").click()
+        until(lambda: third.text("#halt") == "Leave the line", third.page)
+        third.one("#halt").click()
+        third.says("Stopped before the classifier was asked")
+        until(lambda: third.one("#go").is_displayed())
     finally:
         for window in (searching, waiting):
             browser.switch_to.window(window)

@@ -53,6 +53,7 @@ input[role] {text-overflow: ellipsis; margin-right: 24px !important}
 LOADING = "<p>Loading the classifier and cutting the picture …</p>"
 WAITING = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
 GONE = "This page no longer has the picture; choose it again."
+STOP, LEAVE = "Stop: the best so far is enough", "Leave the line"
 BROKEN = "This didn't work; see that every number is within its range, and try again."
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 EXAMPLES = 6
@@ -88,7 +89,6 @@ class Page:
         self.gr: Any = require("gradio", extra="app")
         self.explainers = Explainers(settings)
         self._examples = [creature(FIRST_SEED + n, watermark="random") for n in range(EXAMPLES)]
-        self._latest: Search | None = None
         self._reports = tempfile.mkdtemp(prefix="deap-xai-")
         weakref.finalize(self, shutil.rmtree, self._reports, ignore_errors=True)
         with self.gr.Blocks(
@@ -125,7 +125,7 @@ class Page:
         gr = self.gr
         self.panel = Panel(gr, self.explainers.model, self.explainers.search)
         self.go = gr.Button("Explain", variant="primary", interactive=False, elem_id="go")
-        self.halt = gr.Button("Stop: the best so far is enough", variant="stop", visible=False,
+        self.halt = gr.Button(STOP, variant="stop", visible=False,
                               elem_id="halt")  # fmt: skip
 
     def _place_result(self) -> None:
@@ -176,14 +176,13 @@ class Page:
             lambda spec: gr.update(visible=counts_pieces(spec)),
             self.panel.segmenter, self.panel.n_segments, **quick,
         )  # fmt: skip
-        # A search seeds generators that all share, so one goes on at a time; others stand in line.
-        searched = self.go.click(self.line_up, None, [self.status, self.go], **quick).then(
+        # Searches stand in a line of their own, as visitors couldn't leave gradio's.
+        searched = self.go.click(
             self.explain,
             [self.picture, *self.panel.controls],
             [*taken, self.search, self.halt, self.front, self.says, self.answer],
-            api_visibility="private", show_progress="hidden",
-            concurrency_id="search", concurrency_limit=1,
-        )  # fmt: skip
+            **quick,
+        )
         searched.failure(self.broken, None, [self.status, self.go, self.halt], **quick)
         self.halt.click(self.stop, self.search, self.halt, **quick)
         tried = [self.trial, self.board, self.says, self.answer]
@@ -231,10 +230,6 @@ class Page:
             **gone,
         }
 
-    def line_up(self) -> Updates:
-        """What is said from the click until the search begins."""
-        return {self.status: self._until_begun(), self.go: self.gr.update(visible=False)}
-
     def broken(self) -> Updates:
         """What is said when gradio refused a value, or a handler failed, after the click."""
         return {self.status: pictures.problem(BROKEN), **self._ended()}
@@ -249,10 +244,12 @@ class Page:
             yield {self.status: pictures.problem(GONE), **self._ended()}
             return
         choice = self.panel.choice(*values)
-        said = self._until_begun()
-        search = self._latest = Search(partial(self.explainers.explain, picture.image, choice))
+        search = Search(partial(self.explainers.explain, picture.image, choice))
         try:
-            yield self._began(search, said)
+            yield self._lined_up(search)
+            for _ in search.wait():  # gradio sees between two answers whether the visitor has left
+                yield {self.status: WAITING, self.halt: self.gr.update(value=LEAVE)}
+            yield {self.status: LOADING, self.halt: self.gr.update(value=STOP)}
             for snapshot in search.snapshots():
                 yield self._amid(snapshot)
         finally:
@@ -262,17 +259,13 @@ class Page:
         else:
             yield self._found(search.explanation, choice.model, picture)
 
-    def _until_begun(self) -> str:
-        """A search that its visitor has left holds up the next until its present batch is done."""
-        goes_on = self._latest is not None and self._latest.running
-        return WAITING if goes_on else LOADING
-
-    def _began(self, search: Search, said: str) -> Updates:
+    def _lined_up(self, search: Search) -> Updates:
         update = self.gr.update
         return {
             self.search: search,
             self.trial: None,
-            self.status: said,
+            self.status: LOADING,
+            self.go: update(visible=False),
             self.halt: update(visible=True, interactive=True),
             self.trying: update(visible=False),
             self.curve: update(visible=False),

@@ -177,7 +177,39 @@ def test_the_model_follows_the_picture(page, tmp_path, image, monkeypatch):
     assert page.take_upload(upload, None, "resnet50")[page.panel.model] == "resnet50"
     assert page.take_example(None, "mobilenet_v2", 0)[page.panel.model] == DEMO
     assert page.take_example(None, "demo:name=cheater", 0)[page.panel.model] == "demo:name=cheater"
-    assert page.take_upload(None, None, DEMO) == {page.status: ""}
+
+
+def test_the_classifier_for_photographs_comes_back_after_a_creature(page, tmp_path, image):
+    PIL.Image.fromarray(image).save(tmp_path / "photo.png")
+    left = page.take_example(None, "resnet50", 0)
+    back = page.take_upload(
+        str(tmp_path / "photo.png"), None, left[page.panel.model], None, left[page.for_photographs]
+    )
+    assert back[page.panel.model] == "resnet50"
+    assert page.for_photographs not in page.take_example(None, DEMO, 1)
+
+
+def test_the_box_names_the_picture_that_is_explained(page, taken, tmp_path, image):
+    path = str(tmp_path / "photo.png")
+    PIL.Image.fromarray(image).save(path)
+    photograph = page.take_upload(path, None, DEMO)[page.picture]
+    assert page.take_example(None, DEMO, 0)[page.upload] is None
+
+    go_on = threading.Event()
+    search = Search(lambda report: go_on.wait(10))
+    for other in (str(tmp_path / "other.png"), None):
+        assert page.take_upload(other, search, DEMO, photograph) == {page.upload: path}
+        assert page.take_upload(other, search, DEMO, taken) == {page.upload: None}
+    go_on.set()
+
+
+def test_a_file_that_is_removed_takes_the_rest_with_it(page):
+    emptied = page.take_upload(None, None, DEMO)
+    assert emptied[page.picture] is None
+    assert emptied[page.go]["interactive"] is False
+    for shown in (page.board, page.trying, page.curve, page.download):
+        assert emptied[shown]["visible"] is False
+    assert "Choose a picture" in emptied[page.status]
 
 
 def test_a_text_file_is_refused_without_telling_where_it_lies(page, tmp_path):

@@ -8,8 +8,11 @@ import re
 import subprocess
 import sys
 
+import PIL.Image
 import pytest
 from browser import console_errors, open_page, requests_made, scrolls_sideways
+
+from deap_xai.demo import creature
 
 WAIT = 90
 """Seconds until something must have happened, on a busy machine."""
@@ -84,8 +87,7 @@ class Reader:
         self.one("#go").click()
         return self.says("It was asked")
 
-    def search_long(self, number):
-        self.take_example(number)
+    def search_long(self):
         box = self.one("#calls input")
         box.clear()
         box.send_keys("2000\t")
@@ -133,7 +135,8 @@ def test_a_long_choice_does_not_run_into_its_arrow(browser, address):
 
 def test_a_search_can_be_stopped(browser, address):
     reader = Reader(browser, address)
-    reader.search_long(1)
+    reader.take_example(1)
+    reader.search_long()
     assert reader.one("#front img").is_displayed()
     reader.one("#halt").click()
     assert "interrupted" in reader.says("It was asked")
@@ -157,7 +160,8 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
     tried, one = browser.current_window_handle, first.says("pieces shown", "#says")
     browser.switch_to.new_window("tab")
     second = Reader(browser, address)
-    second.search_long(1)
+    second.take_example(1)
+    second.search_long()
     searching = browser.current_window_handle
     browser.switch_to.new_window("tab")
     third = Reader(browser, address)
@@ -177,7 +181,7 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
         assert "interrupted" not in third.says("It was asked")
         assert "curlop" in third.text("#status")
         browser.switch_to.window(searching)
-        second.search_long(1)
+        second.search_long()
         browser.switch_to.window(waiting)
         third.one("#go").click()
         until(lambda: third.text("#halt") == "Leave the line", third.page)
@@ -189,6 +193,27 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
             browser.switch_to.window(window)
             browser.close()
         browser.switch_to.window(tried)
+
+
+def test_the_box_for_a_file_and_the_rest_of_the_page_agree(browser, address, tmp_path):
+    PIL.Image.fromarray(creature(10_001).image).save(tmp_path / "mine.png")
+    reader = Reader(browser, address)
+    reader.upload(tmp_path / "mine.png")
+    reader.says("Now press Explain")
+    reader.search_long()
+    reader.one("#file button[aria-label=Clear]").click()
+    reader.says("Still searching in the picture before", "body")
+    reader.says("mine", "#file")
+    reader.one("#halt").click()
+    reader.says("It was asked")
+    until(lambda: reader.one("#file button[aria-label=Clear]").click() or True)
+    reader.says("Choose a picture to begin")
+    assert not [one for one in reader.all("#board img") if one.is_displayed()]
+    assert not reader.one("#go").is_enabled()
+    reader.upload(tmp_path / "mine.png")
+    reader.says("mine", "#file")
+    reader.take_example(1)
+    reader.says("Drop File Here", "#file")
 
 
 def test_a_text_file_is_refused_kindly(browser, address, tmp_path):

@@ -50,6 +50,7 @@ input[role] {text-overflow: ellipsis; margin-right: 24px !important}
 .says .note {border-left: 4px solid #7c5cc4; padding: 2px 10px}
 """
 
+CHOOSE = "<p>Choose a picture to begin.</p>"
 LOADING = "<p>Loading the classifier and cutting the picture …</p>"
 WAITING = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
 GONE = "This page no longer has the picture; choose it again."
@@ -94,8 +95,8 @@ class Page:
         with self.gr.Blocks(
             title="deap_xai", analytics_enabled=False, delete_cache=(DAY // 24, DAY)
         ) as self.blocks:
-            self.picture, self.search, self.trial = (
-                self.gr.State(time_to_live=DAY) for _ in range(3)
+            self.picture, self.search, self.trial, self.for_photographs = (
+                self.gr.State(time_to_live=DAY) for _ in range(4)
             )
             self.gr.Markdown(INTRO)
             with self.gr.Row():
@@ -108,7 +109,7 @@ class Page:
 
     def _place_picture(self) -> None:
         gr = self.gr
-        self.upload = gr.File(label="Your picture", file_types=FILES, height=130)
+        self.upload = gr.File(label="Your picture", file_types=FILES, height=130, elem_id="file")
         gr.Markdown("or one of these made-up creatures, whose kind the demo classifiers know:")
         self.gallery = gr.Gallery(
             [one.image for one in self._examples],
@@ -130,7 +131,7 @@ class Page:
 
     def _place_result(self) -> None:
         gr = self.gr
-        self.status = gr.HTML("<p>Choose a picture to begin.</p>", elem_classes="says",
+        self.status = gr.HTML(CHOOSE, elem_classes="says",
                               elem_id="status")  # fmt: skip
         self.board = gr.Image(
             show_label=False,
@@ -168,10 +169,19 @@ class Page:
 
         taken = [self.picture, self.trial, self.board, self.status, self.panel.model, self.go,
                  self.trying, self.curve, self.download]  # fmt: skip
-        self.upload.upload(
-            self.take_upload, [self.upload, self.search, self.panel.model], taken, **quick
+        gr.on(
+            [self.upload.upload, self.upload.clear],
+            self.take_upload,
+            [self.upload, self.search, self.panel.model, self.picture, self.for_photographs],
+            [*taken, self.upload],
+            **quick,
         )
-        self.gallery.select(on_example, [self.search, self.panel.model], taken, **quick)
+        self.gallery.select(
+            on_example,
+            [self.search, self.panel.model],
+            [*taken, self.upload, self.for_photographs],
+            **quick,
+        )
         self.panel.segmenter.change(
             lambda spec: gr.update(visible=counts_pieces(spec)),
             self.panel.segmenter, self.panel.n_segments, **quick,
@@ -190,44 +200,65 @@ class Page:
         for button, value in self.resets:
             button.click(partial(self.show, value), self.trial, tried, **quick)
 
-    def take_upload(self, path: str | None, search: Search | None, model: str) -> Updates:
-        """A visitor's file: seen at once, or refused with the reason."""
+    def take_upload(
+        self,
+        path: str | None,
+        search: Search | None,
+        model: str,
+        picture: Picture | None = None,
+        last: str | None = None,
+    ) -> Updates:
+        """A visitor's file: seen at once, or refused with the reason; None where it was removed.
+
+        The picture is the one until now; the last classifier is that for photographs which made
+        way for one of the demo's.
+        """
+        if self._busy(search):
+            # The box names what is searched in, if that is a file.
+            named = picture and picture.image
+            return {self.upload: named if isinstance(named, str) else None}
         if path is None:
-            return {self.status: ""}
-        wanted = self.panel.home if is_demo(model) else model
-        return self._take(Picture(Path(path).name, path), search, wanted)
+            return self._without_picture(CHOOSE)
+        wanted = (last or self.panel.home) if is_demo(model) else model
+        return self._take(Picture(Path(path).name, path), wanted)
 
     def take_example(self, search: Search | None, model: str, number: int) -> Updates:
         """One of the creatures; only the demo's networks know them."""
-        one = self._examples[number]
-        wanted = model if is_demo(model) else f"demo:name={NETWORKS[0]}"
-        return self._take(Picture(f"{one.name}.png", one.image), search, wanted)
-
-    def _take(self, picture: Picture, search: Search | None, model: str) -> Updates:
-        if search is not None and search.running:
-            self.gr.Info("Still searching in the picture before; stop that first.")
+        if self._busy(search):
             return {self.status: self.gr.skip()}
-        gone = {one: self.gr.update(visible=False) for one in (self.trying, self.curve,
-                                                               self.download)}  # fmt: skip
+        one = self._examples[number]
+        taken = Picture(f"{one.name}.png", one.image)
+        if is_demo(model):
+            return {self.upload: None, **self._take(taken, model)}
+        first = f"demo:name={NETWORKS[0]}"
+        return {self.upload: None, self.for_photographs: model, **self._take(taken, first)}
+
+    def _busy(self, search: Search | None) -> bool:
+        if going := search is not None and search.running:
+            self.gr.Info("Still searching in the picture before; stop that first.")
+        return going
+
+    def _take(self, picture: Picture, model: str) -> Updates:
         try:
             seen = pictures.enlarged(reduce_image(load_image(picture.image), pictures.SIDE))
         except DeapXaiError as error:
-            return {
-                self.picture: None,
-                self.trial: None,
-                self.board: self.gr.update(visible=False),
-                self.status: pictures.problem(_without_path(error, picture)),
-                self.go: self.gr.update(interactive=False),
-                **gone,
-            }
+            return self._without_picture(pictures.problem(_without_path(error, picture)))
         return {
+            **self._without_picture("<p>Now press <b>Explain</b>.</p>"),
             self.picture: picture,
-            self.trial: None,
             self.board: self.gr.update(value=seen, visible=True),
-            self.status: "<p>Now press <b>Explain</b>.</p>",
             self.panel.model: model,
             self.go: self.gr.update(interactive=True),
-            **gone,
+        }
+
+    def _without_picture(self, said: str) -> Updates:
+        gone = self.gr.update(visible=False)
+        return {
+            self.picture: None,
+            self.trial: None,
+            self.status: said,
+            self.go: self.gr.update(interactive=False),
+            **dict.fromkeys((self.board, self.trying, self.curve, self.download), gone),
         }
 
     def broken(self) -> Updates:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import PIL.Image
 import pytest
-from browser import console_errors, open_page, requests_made, scrolls_sideways
+from browser import console_errors, open_page, requests_made, scrolls_sideways, set_scheme
 
 from deap_xai.demo import creature
 
@@ -124,6 +126,39 @@ def test_from_an_example_to_a_toggled_piece(browser, address, width, tmp_path):
     reader.one("#report").click()
     report = until(lambda: list(tmp_path.glob("*.html")))[0]
     assert "superpixels" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_small_telephone_shows_the_whole_page(browser, address, width):
+    reader = Reader(browser, address, width)
+    assert not scrolls_sideways(browser)
+    sides = "const e = arguments[0]; return [e.offsetWidth, e.offsetHeight]"
+    across, down = browser.execute_script(sides, reader.one("#examples img"))
+    assert abs(across - down) <= 1  # nothing of a creature is cut off
+
+
+def test_no_click_of_several_fast_ones_is_lost(browser, address):
+    reader = Reader(browser, address)
+    reader.explain()
+    reader.one("#everything").click()
+    reader.says("With 25 of 25", "#says")
+    clicks = """const image = document.querySelector("#board img");
+    const { left, top, width, height } = image.getBoundingClientRect();
+    for (const share of [.1, .3, .5, .7, .9]) image.dispatchEvent(new MouseEvent("click",
+        { bubbles: true, clientX: left + share * width, clientY: top + height / 2 }));"""
+    browser.execute_script(clicks)
+    reader.says("With 20 of 25", "#says")
+
+
+def test_the_front_is_dark_in_the_dark_scheme(browser, address):
+    reader = Reader(browser, address)
+    set_scheme(browser, "dark")
+    browser.refresh()
+    until(lambda: reader.all("#examples button"))
+    reader.explain()
+    until(lambda: reader.one("#front img").is_displayed())
+    shot = PIL.Image.open(io.BytesIO(reader.one("#front img").screenshot_as_png)).convert("L")
+    assert np.median(np.asarray(shot)) < 60
 
 
 def test_a_long_choice_does_not_run_into_its_arrow(browser, address):

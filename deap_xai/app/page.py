@@ -27,28 +27,12 @@ from deap_xai.errors import DeapXaiError, require
 from deap_xai.explanation import Explanation
 from deap_xai.images import ImageLike, image_name, load_image, reduce_image
 
-__all__ = ["STYLE", "Page"]
+__all__ = ["Page"]
 
 INTRO = """# Which parts of the picture were enough?
 An image classifier looks at a picture and names what it sees. This page cuts the picture into
 pieces, hides some of them, asks the classifier again, and evolves the few pieces that are enough
 for its answer."""
-
-STYLE = """
-.gradio-container {max-width: 1100px !important; margin: 0 auto !important}
-#status, #says {padding: 0}
-input[role] {text-overflow: ellipsis; margin-right: 24px !important}
-#examples .grid-wrap {min-height: 0; padding: 4px}
-.says p {margin: 4px 0}
-.says .bar {height: 10px; border-radius: 5px; background: #8883; overflow: hidden; margin: 8px 0}
-.says .bar div {height: 100%; background: #7c5cc4}
-.says table {width: auto; border: 0; margin: 4px 0; border-collapse: collapse}
-.says th, .says td, .says tr {border: 0; padding: 1px 16px 1px 0; line-height: 1.5}
-.says th {text-align: left; font-weight: normal}
-.says td {font-weight: bold; text-align: right; font-variant-numeric: tabular-nums}
-.says .problem {border-left: 4px solid #e66101; padding: 6px 10px}
-.says .note {border-left: 4px solid #7c5cc4; padding: 2px 10px}
-"""
 
 CHOOSE = "<p>Choose a picture to begin.</p>"
 LOADING = "<p>Loading the classifier and cutting the picture …</p>"
@@ -196,9 +180,12 @@ class Page:
         searched.failure(self.broken, None, [self.status, self.go, self.halt], **quick)
         self.halt.click(self.stop, self.search, self.halt, **quick)
         tried = [self.trial, self.board, self.says, self.answer]
-        self.board.select(on_piece, self.trial, tried, **quick)
+        # None of several fast clicks is dropped, and each finds what the one before left.
+        in_turn = {**quick, "trigger_mode": "multiple", "concurrency_id": "try",
+                   "concurrency_limit": 1}  # fmt: skip
+        self.board.select(on_piece, self.trial, tried, **in_turn)
         for button, value in self.resets:
-            button.click(partial(self.show, value), self.trial, tried, **quick)
+            button.click(partial(self.show, value), self.trial, tried, **in_turn)
 
     def take_upload(
         self,

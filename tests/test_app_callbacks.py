@@ -287,6 +287,24 @@ def test_sliders_take_what_was_given(budget, pieces):
     assert panel.budget.preprocess(2000) == 2000
 
 
+def test_ranges_are_said_as_typed_numbers_are_moved_into_them():
+    panel = make_page({"model": "demo", "budget": 5000}).panel
+    assert "50 to 5000" in panel.budget.info
+    assert "10 to 200" in panel.n_segments.info
+
+
+def test_menus_that_would_change_nothing_are_hidden_and_not_heeded(page, taken):
+    shown = page.panel.heeded("eaUMDA")
+    assert [shown[menu]["visible"] for menu in page.panel.operators] == [False, False, True, True]
+    assert all(one["visible"] for one in page.panel.heeded("mine:eaOwn").values())
+    given = {"mate": "cxTwoPoint", "bits": "initSizes"}
+    own = make_page({"model": "demo", "budget": 20, "algorithm": "eaRandom", "operators": given})
+    assert [menu.visible for menu in own.panel.operators] == [False, False, False, True]
+    values = [one.value for one in own.panel.controls]
+    trial = list(own.explain(taken, *values))[-1][own.trial]
+    assert trial.explanation.settings["operators"] == {"bits": "initSizes"}
+
+
 def test_a_number_of_pieces_that_is_none_is_left_to_the_search_to_refuse():
     panel = make_page({"model": "demo", "segments": "grid:n_segments=few"}).panel
     assert panel.segmenter.value == "grid:n_segments=few"

@@ -170,6 +170,9 @@ class Page:
             lambda spec: gr.update(visible=counts_pieces(spec)),
             self.panel.segmenter, self.panel.n_segments, **quick,
         )  # fmt: skip
+        self.panel.algorithm.change(
+            self.panel.heeded, self.panel.algorithm, self.panel.operators, **quick
+        )
         # Searches stand in a line of their own, as visitors couldn't leave gradio's.
         searched = self.go.click(
             self.explain,

@@ -267,6 +267,7 @@ def test_a_file_that_is_too_large_is_refused_kindly(browser, address, tmp_path):
     with path.open("wb") as file:
         file.truncate(100 * 2**20)
     reader = Reader(browser, address)
+    assert "of 50 MB at most" in reader.page()
     reader.upload(path)
     assert (
         "50"

@@ -9,7 +9,8 @@ from deap_xai.errors import SettingError, require
 
 __all__ = ["serve"]
 
-LARGEST_UPLOAD = "50mb"
+LARGEST_UPLOAD = "50 MB"
+"""As visitors read it; gradio takes it so, too."""
 
 
 def serve(settings: Mapping[str, Any], port: int | None = None) -> tuple[Any, str]:

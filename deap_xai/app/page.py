@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 
-from deap_xai.app import pictures
+from deap_xai.app import LARGEST_UPLOAD, pictures
 from deap_xai.app.choices import counts_pieces, is_demo
 from deap_xai.app.explainers import Explainers
 from deap_xai.app.panel import Panel
@@ -94,7 +95,10 @@ class Page:
     def _place_picture(self) -> None:
         gr = self.gr
         self.upload = gr.File(label="Your picture", file_types=FILES, height=130, elem_id="file")
-        gr.Markdown("or one of these made-up creatures, whose kind the demo classifiers know:")
+        gr.Markdown(
+            f"of {LARGEST_UPLOAD} at most; or one of these made-up creatures, whose kind the demo "
+            "classifiers know:"
+        )
         self.gallery = gr.Gallery(
             [one.image for one in self._examples],
             show_label=False,
@@ -377,4 +381,8 @@ class Page:
 
 def _without_path(error: BaseException, picture: Picture) -> str:
     """What went wrong, with the name that the visitor knows instead of where the file lies."""
+    if isinstance(error.__cause__, PIL.Image.DecompressionBombError):
+        # Pillow refuses what has twice its limit; visitors can't raise that.
+        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        return f"{picture.name} is too large: a picture may have {most:.3g} million pixels."
     return str(error).replace(str(picture.image), picture.name)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from deap_xai.algorithms import algorithms
 from deap_xai.app import pictures
-from deap_xai.app.choices import counts_pieces, fill_choices, model_choices, operator_choices
+from deap_xai.app.choices import (
+    algorithm_choices,
+    counts_pieces,
+    fill_choices,
+    heeds,
+    model_choices,
+    operator_choices,
+)
 from deap_xai.app.explainers import KEPT, Choice, Explainers, one_at_a_time
 from deap_xai.app.search import Search
 from deap_xai.app.trial import Answer, Trial
@@ -224,7 +233,9 @@ def test_a_search_begins_when_the_one_that_was_left_has_ended():
     first.stop()
     second = Search(lambda report: order.append("second began"))
     third = Search(lambda report: order.append("third began"))
+    assert (second.waiting, third.waiting) == (True, True)
     third.stop()
+    assert third._done.wait(10)  # it leaves the line at once
     assert not second._done.wait(0.2)
     go_on.set()
     for search in (first, second, third):
@@ -313,7 +324,33 @@ def test_menus_come_from_the_registries():
     assert not counts_pieces("quickshift")
 
 
-@pytest.mark.parametrize("role", ["mate", "mutate", "select", "bits"])
+ROLES = ["mate", "mutate", "select", "bits"]
+
+
+def test_menus_speak_to_visitors_and_say_everything_once():
+    menus = [algorithm_choices("eaNSGA2"), fill_choices("mean")]
+    menus += [operator_choices(role, None) for role in ROLES]
+    for menu in menus:
+        specs = [spec for _, spec in menu]
+        assert len(specs) == len(set(specs))
+        for text, _ in menu:
+            said = text.partition(": ")[2]
+            assert len(said) < 80
+            assert not re.search(r"[*_\[]|toolbox|superpixel|individual|\bea[A-Z]|\. ", said), text
+    assert "white" in {spec: text for text, spec in fill_choices("mean")}["color"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("algorithm", algorithms.names())
+def test_an_operator_is_heeded_where_it_makes_a_difference(algorithm, role, make_explainer, image):
+    asked = []
+    for spec in [spec for _, spec in operator_choices(role, None)][-2:]:
+        explainer = make_explainer(budget=300, algorithm=algorithm, operators={role: spec})
+        asked.append(explainer.explain(image).archive.masks)
+    assert np.array_equal(*asked) != heeds(algorithm, role)
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_every_operator_offered_works(role, make_explainer, image):
     for _, spec in operator_choices(role, None)[1:]:
         explainer = make_explainer(budget=30, algorithm="eaMuPlusLambda", operators={role: spec})

@@ -101,18 +101,16 @@ def test_clicks_on_the_board_and_the_buttons(page, taken):
 
 def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
     steps = page.explain(taken, DEMO, 2000, "slic", 50, "mean", "eaSurrogate", "", *[""] * 4)
-    search = next(steps)[page.search]
-    amid = next(steps)
+    begun, _, amid = next(steps), next(steps), next(steps)
+    search = begun[page.search]
     assert "of 2000 times" in amid[page.status]
     assert amid[page.board].shape[0] >= 500
-    assert "Another visitor" in page.line_up()[page.status]
     busy = page.take_example(search, DEMO, 0)
     assert page.picture not in busy
     page.stop(search)
     last = list(steps)[-1]
     assert "interrupted" in last[page.status]
     assert last[page.trial].explanation.model_calls < 2000
-    assert "Loading" in page.line_up()[page.status]
     assert page.stop(None)
 
 
@@ -131,9 +129,37 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
     assert asked.wait(10)
     left.close()
     steps = page.explain(taken, DEMO, 60, *rest)
+    next(steps)
     assert "Another visitor" in next(steps)[page.status]
     go_on.set()
-    assert "How sure the classifier is of" in list(steps)[-1][page.status]
+    said = [step[page.status] for step in steps]
+    assert any("Loading" in one for one in said)
+    assert "How sure the classifier is of" in said[-1]
+
+
+def test_who_waits_in_line_can_leave_it_at_once(page, taken):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(views):
+        asked.set()
+        go_on.wait(10)
+        return np.full((len(views), 2), 0.5)
+
+    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(slow))
+    rest = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
+    first = page.explain(taken, "mine", 10**6, *rest)
+    next(first)
+    assert asked.wait(10)
+    steps = page.explain(taken, DEMO, 60, *rest)
+    search = next(steps)[page.search]
+    assert next(steps)[page.halt]["value"] == "Leave the line"
+    page.stop(search)
+    last = list(steps)[-1]
+    assert "Stopped before the classifier was asked" in last[page.status]
+    assert last[page.go]["visible"]
+    assert not go_on.is_set()  # nothing waited for the search that goes on
+    first.close()
+    go_on.set()
 
 
 def test_a_picture_that_is_gone_is_said_and_the_button_comes_back(page):
@@ -151,7 +177,39 @@ def test_the_model_follows_the_picture(page, tmp_path, image, monkeypatch):
     assert page.take_upload(upload, None, "resnet50")[page.panel.model] == "resnet50"
     assert page.take_example(None, "mobilenet_v2", 0)[page.panel.model] == DEMO
     assert page.take_example(None, "demo:name=cheater", 0)[page.panel.model] == "demo:name=cheater"
-    assert page.take_upload(None, None, DEMO) == {page.status: ""}
+
+
+def test_the_classifier_for_photographs_comes_back_after_a_creature(page, tmp_path, image):
+    PIL.Image.fromarray(image).save(tmp_path / "photo.png")
+    left = page.take_example(None, "resnet50", 0)
+    back = page.take_upload(
+        str(tmp_path / "photo.png"), None, left[page.panel.model], None, left[page.for_photographs]
+    )
+    assert back[page.panel.model] == "resnet50"
+    assert page.for_photographs not in page.take_example(None, DEMO, 1)
+
+
+def test_the_box_names_the_picture_that_is_explained(page, taken, tmp_path, image):
+    path = str(tmp_path / "photo.png")
+    PIL.Image.fromarray(image).save(path)
+    photograph = page.take_upload(path, None, DEMO)[page.picture]
+    assert page.take_example(None, DEMO, 0)[page.upload] is None
+
+    go_on = threading.Event()
+    search = Search(lambda report: go_on.wait(10))
+    for other in (str(tmp_path / "other.png"), None):
+        assert page.take_upload(other, search, DEMO, photograph) == {page.upload: path}
+        assert page.take_upload(other, search, DEMO, taken) == {page.upload: None}
+    go_on.set()
+
+
+def test_a_file_that_is_removed_takes_the_rest_with_it(page):
+    emptied = page.take_upload(None, None, DEMO)
+    assert emptied[page.picture] is None
+    assert emptied[page.go]["interactive"] is False
+    for shown in (page.board, page.trying, page.curve, page.download):
+        assert emptied[shown]["visible"] is False
+    assert "Choose a picture" in emptied[page.status]
 
 
 def test_a_text_file_is_refused_without_telling_where_it_lies(page, tmp_path):
@@ -168,7 +226,9 @@ def test_a_text_file_is_refused_without_telling_where_it_lies(page, tmp_path):
 def test_a_picture_of_too_many_pixels_is_refused(page, tmp_path, monkeypatch):
     PIL.Image.new("L", (600, 600)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
-    assert "too large" in page.take_upload(str(tmp_path / "bomb.png"), None, DEMO)[page.status]
+    said = page.take_upload(str(tmp_path / "bomb.png"), None, DEMO)[page.status]
+    assert "bomb.png is too large: a picture may have 0.002 million pixels" in said
+    assert "PIL" not in said
 
 
 @pytest.mark.parametrize(
@@ -229,6 +289,24 @@ def test_sliders_take_what_was_given(budget, pieces):
     assert panel.budget.preprocess(2000) == 2000
 
 
+def test_ranges_are_said_as_typed_numbers_are_moved_into_them():
+    panel = make_page({"model": "demo", "budget": 5000}).panel
+    assert "50 to 5000" in panel.budget.info
+    assert "10 to 200" in panel.n_segments.info
+
+
+def test_menus_that_would_change_nothing_are_hidden_and_not_heeded(page, taken):
+    shown = page.panel.heeded("eaUMDA")
+    assert [shown[menu]["visible"] for menu in page.panel.operators] == [False, False, True, True]
+    assert all(one["visible"] for one in page.panel.heeded("mine:eaOwn").values())
+    given = {"mate": "cxTwoPoint", "bits": "initSizes"}
+    own = make_page({"model": "demo", "budget": 20, "algorithm": "eaRandom", "operators": given})
+    assert [menu.visible for menu in own.panel.operators] == [False, False, False, True]
+    values = [one.value for one in own.panel.controls]
+    trial = list(own.explain(taken, *values))[-1][own.trial]
+    assert trial.explanation.settings["operators"] == {"bits": "initSizes"}
+
+
 def test_a_number_of_pieces_that_is_none_is_left_to_the_search_to_refuse():
     panel = make_page({"model": "demo", "segments": "grid:n_segments=few"}).panel
     assert panel.segmenter.value == "grid:n_segments=few"
@@ -282,7 +360,7 @@ def test_gradio_serves_this_machine_alone_and_asks_no_other(launch):
     assert app.serve({"model": "demo"})[1] == "http://127.0.0.1:7860/"
     assert launch["server_name"] == "127.0.0.1"
     assert (launch["share"], launch["analytics"]) == (False, False)
-    assert launch["max_file_size"] == "50mb"
+    assert launch["max_file_size"] == "50 MB"
     assert "google" not in str(launch["theme"]._font).lower()
     # The queue shuffles all the time; a search has seeded the generator that everybody shares.
     assert isinstance(queueing.random, random.Random)

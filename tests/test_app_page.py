@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
 
+import numpy as np
+import PIL.Image
 import pytest
-from browser import console_errors, open_page, requests_made, scrolls_sideways
+from browser import console_errors, open_page, requests_made, scrolls_sideways, set_scheme
+
+from deap_xai.demo import creature
 
 WAIT = 90
 """Seconds until something must have happened, on a busy machine."""
@@ -84,8 +89,7 @@ class Reader:
         self.one("#go").click()
         return self.says("It was asked")
 
-    def search_long(self, number):
-        self.take_example(number)
+    def search_long(self):
         box = self.one("#calls input")
         box.clear()
         box.send_keys("2000\t")
@@ -124,6 +128,39 @@ def test_from_an_example_to_a_toggled_piece(browser, address, width, tmp_path):
     assert "superpixels" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_small_telephone_shows_the_whole_page(browser, address, width):
+    reader = Reader(browser, address, width)
+    assert not scrolls_sideways(browser)
+    sides = "const e = arguments[0]; return [e.offsetWidth, e.offsetHeight]"
+    across, down = browser.execute_script(sides, reader.one("#examples img"))
+    assert abs(across - down) <= 1  # nothing of a creature is cut off
+
+
+def test_no_click_of_several_fast_ones_is_lost(browser, address):
+    reader = Reader(browser, address)
+    reader.explain()
+    reader.one("#everything").click()
+    reader.says("With 25 of 25", "#says")
+    clicks = """const image = document.querySelector("#board img");
+    const { left, top, width, height } = image.getBoundingClientRect();
+    for (const share of [.1, .3, .5, .7, .9]) image.dispatchEvent(new MouseEvent("click",
+        { bubbles: true, clientX: left + share * width, clientY: top + height / 2 }));"""
+    browser.execute_script(clicks)
+    reader.says("With 20 of 25", "#says")
+
+
+def test_the_front_is_dark_in_the_dark_scheme(browser, address):
+    reader = Reader(browser, address)
+    set_scheme(browser, "dark")
+    browser.refresh()
+    until(lambda: reader.all("#examples button"))
+    reader.explain()
+    until(lambda: reader.one("#front img").is_displayed())
+    shot = PIL.Image.open(io.BytesIO(reader.one("#front img").screenshot_as_png)).convert("L")
+    assert np.median(np.asarray(shot)) < 60
+
+
 def test_a_long_choice_does_not_run_into_its_arrow(browser, address):
     reader = Reader(browser, address)
     [box] = [one for one in reader.all("input") if one.get_attribute("aria-label") == "Classifier"]
@@ -133,7 +170,8 @@ def test_a_long_choice_does_not_run_into_its_arrow(browser, address):
 
 def test_a_search_can_be_stopped(browser, address):
     reader = Reader(browser, address)
-    reader.search_long(1)
+    reader.take_example(1)
+    reader.search_long()
     assert reader.one("#front img").is_displayed()
     reader.one("#halt").click()
     assert "interrupted" in reader.says("It was asked")
@@ -157,7 +195,8 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
     tried, one = browser.current_window_handle, first.says("pieces shown", "#says")
     browser.switch_to.new_window("tab")
     second = Reader(browser, address)
-    second.search_long(1)
+    second.take_example(1)
+    second.search_long()
     searching = browser.current_window_handle
     browser.switch_to.new_window("tab")
     third = Reader(browser, address)
@@ -176,11 +215,40 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
         browser.switch_to.window(waiting)
         assert "interrupted" not in third.says("It was asked")
         assert "curlop" in third.text("#status")
+        browser.switch_to.window(searching)
+        second.search_long()
+        browser.switch_to.window(waiting)
+        third.one("#go").click()
+        until(lambda: third.text("#halt") == "Leave the line", third.page)
+        third.one("#halt").click()
+        third.says("Stopped before the classifier was asked")
+        until(lambda: third.one("#go").is_displayed())
     finally:
         for window in (searching, waiting):
             browser.switch_to.window(window)
             browser.close()
         browser.switch_to.window(tried)
+
+
+def test_the_box_for_a_file_and_the_rest_of_the_page_agree(browser, address, tmp_path):
+    PIL.Image.fromarray(creature(10_001).image).save(tmp_path / "mine.png")
+    reader = Reader(browser, address)
+    reader.upload(tmp_path / "mine.png")
+    reader.says("Now press Explain")
+    reader.search_long()
+    reader.one("#file button[aria-label=Clear]").click()
+    reader.says("Still searching in the picture before", "body")
+    reader.says("mine", "#file")
+    reader.one("#halt").click()
+    reader.says("It was asked")
+    until(lambda: reader.one("#file button[aria-label=Clear]").click() or True)
+    reader.says("Choose a picture to begin")
+    assert not [one for one in reader.all("#board img") if one.is_displayed()]
+    assert not reader.one("#go").is_enabled()
+    reader.upload(tmp_path / "mine.png")
+    reader.says("mine", "#file")
+    reader.take_example(1)
+    reader.says("Drop File Here", "#file")
 
 
 def test_a_text_file_is_refused_kindly(browser, address, tmp_path):
@@ -199,6 +267,7 @@ def test_a_file_that_is_too_large_is_refused_kindly(browser, address, tmp_path):
     with path.open("wb") as file:
         file.truncate(100 * 2**20)
     reader = Reader(browser, address)
+    assert "of 50 MB at most" in reader.page()
     reader.upload(path)
     assert (
         "50"

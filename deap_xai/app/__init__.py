@@ -9,7 +9,8 @@ from deap_xai.errors import SettingError, require
 
 __all__ = ["serve"]
 
-LARGEST_UPLOAD = "50mb"
+LARGEST_UPLOAD = "50 MB"
+"""As visitors read it; gradio takes it so, too."""
 
 
 def serve(settings: Mapping[str, Any], port: int | None = None) -> tuple[Any, str]:
@@ -35,7 +36,8 @@ def serve(settings: Mapping[str, Any], port: int | None = None) -> tuple[Any, st
         If the port is taken, or a setting is unknown.
     """
     gr = require("gradio", extra="app")
-    from deap_xai.app.page import STYLE, Page
+    from deap_xai.app.page import Page
+    from deap_xai.app.style import STYLE
     from deap_xai.plotting import use_files_only
 
     use_files_only()

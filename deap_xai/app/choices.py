@@ -18,6 +18,7 @@ __all__ = [
     "algorithm_choices",
     "counts_pieces",
     "fill_choices",
+    "heeds",
     "is_demo",
     "model_choices",
     "operator_choices",
@@ -30,10 +31,56 @@ Choices = list[tuple[str, str]]
 PREFIXES = {"mate": "cx", "mutate": "mut", "select": "sel", "bits": "init"}
 
 BITS = (
-    "cxOnePoint cxTwoPoint cxUniform mutFlipBit mutShuffleIndexes selBest selNSGA2 selRandom "
+    "cxOnePoint cxTwoPoint cxUniform mutFlipBit mutShuffleIndexes selBest selRandom "
     "selRoulette selSPEA2 selStochasticUniversalSampling selTournament selWorst"
 ).split()
 """Those of ``deap.tools`` that work on bits without further parameters."""
+
+WORDS = {
+    "eaElitist": "Good candidates have offspring, and the best survive unchanged",
+    "eaGreedy": "One piece at a time, each time the best",
+    "eaMuPlusLambda": "Parents at random, and the best of parents and offspring survive",
+    "eaNSGA2": "Seeks the best candidate of every size at once (NSGA-II)",
+    "eaNSGA3": "Seeks few pieces that are enough and that can't be missed either (NSGA-III)",
+    "eaRandom": "Candidates at random",
+    "eaSurrogate": "Learns which pieces matter, and asks about what promises most",
+    "eaUMDA": "Learns how often good candidates have each piece (UMDA)",
+    "cxOnePoint": "Swap all pieces after one place in their numbering",
+    "cxTwoPoint": "Swap the pieces between two places in their numbering",
+    "cxUniform": "Swap each piece with a probability",
+    "cxRegion": "Swap one connected region",
+    "mutBoundary": "Grow or shrink the kept part by one piece at its boundary",
+    "mutDensify": "Add each hidden piece with a small probability",
+    "mutFlipBit": "Switch each piece with a probability",
+    "mutShuffleIndexes": "Exchange pieces with others at random",
+    "mutSparsify": "Drop each kept piece with a small probability",
+    "mutStep": "Drop one piece, add one, or do both; now and then once more",
+    "mutSwap": "Drop one piece and add another, so that their number stays",
+    "selBest": "The best alone",
+    "selNSGA2": "The best of every size, spread evenly",
+    "selRandom": "Anybody",
+    "selRoulette": "Each with a probability that grows with how good it is",
+    "selSPEA2": "Those that no others beat, spread evenly (SPEA-II)",
+    "selStochasticUniversalSampling": "As by roulette, but evenly spread",
+    "selTournament": "The best of a few, again and again",
+    "selWorst": "The worst alone, to see that the choice matters",
+    "initBernoulli": "Each piece kept with a probability",
+    "initSizes": "Of every size, from one piece to all",
+    "color": "One colour everywhere, white unless it is named",
+    "mean": "Each piece in its own mean colour",
+    "blur": "The picture, blurred",
+    "noise": "Pixels of random colours",
+    "inpaint": "Each piece as its surroundings suggest",
+}
+"""What visitors are told, who know neither DEAP nor superpixels."""
+
+UNHEEDED = {
+    "eaGreedy": ("mate", "mutate", "select", "bits"),
+    "eaRandom": ("mate", "mutate", "select"),
+    "eaSurrogate": ("select",),
+    "eaUMDA": ("mate", "mutate"),
+}
+"""Operators that change nothing in what an algorithm does."""
 
 DEMO = "demo:name="
 
@@ -73,6 +120,11 @@ def operator_choices(role: str, given: str | None) -> Choices:
     return [("as the search does by itself", ""), *_choices(operators, names, given or names[0])]
 
 
+def heeds(algorithm: str, role: str) -> bool:
+    """Whether it makes a difference to an algorithm which operator plays a role."""
+    return role not in UNHEEDED.get(algorithm.partition(":")[0], ())
+
+
 def counts_pieces(segmenter: str) -> bool:
     """Whether a segmenter is told how many pieces to make, and its spec doesn't say so already."""
     return ":" not in segmenter and "n_segments" in parameters(segmenters.get(segmenter))
@@ -85,5 +137,6 @@ def _choices(registry: Registry, names: Iterable[str], given: str) -> Choices:
 
 
 def _about(registry: Registry, spec: str) -> str:
-    whole = summary(registry.get(spec.partition(":")[0]))
-    return re.sub(r" \([^)]*\)", "", whole).rstrip(".")
+    name = spec.partition(":")[0]
+    first = summary(registry.get(name)).partition(". ")[0].rstrip(".")
+    return WORDS.get(name) or re.sub(r" \([^)]*\)$", "", first)  # where it comes from

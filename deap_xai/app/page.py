@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 
-from deap_xai.app import pictures
+from deap_xai.app import LARGEST_UPLOAD, pictures
 from deap_xai.app.choices import counts_pieces, is_demo
 from deap_xai.app.explainers import Explainers
 from deap_xai.app.panel import Panel
@@ -27,32 +28,18 @@ from deap_xai.errors import DeapXaiError, require
 from deap_xai.explanation import Explanation
 from deap_xai.images import ImageLike, image_name, load_image, reduce_image
 
-__all__ = ["STYLE", "Page"]
+__all__ = ["Page"]
 
 INTRO = """# Which parts of the picture were enough?
 An image classifier looks at a picture and names what it sees. This page cuts the picture into
 pieces, hides some of them, asks the classifier again, and evolves the few pieces that are enough
 for its answer."""
 
-STYLE = """
-.gradio-container {max-width: 1100px !important; margin: 0 auto !important}
-#status, #says {padding: 0}
-input[role] {text-overflow: ellipsis; margin-right: 24px !important}
-#examples .grid-wrap {min-height: 0; padding: 4px}
-.says p {margin: 4px 0}
-.says .bar {height: 10px; border-radius: 5px; background: #8883; overflow: hidden; margin: 8px 0}
-.says .bar div {height: 100%; background: #7c5cc4}
-.says table {width: auto; border: 0; margin: 4px 0; border-collapse: collapse}
-.says th, .says td, .says tr {border: 0; padding: 1px 16px 1px 0; line-height: 1.5}
-.says th {text-align: left; font-weight: normal}
-.says td {font-weight: bold; text-align: right; font-variant-numeric: tabular-nums}
-.says .problem {border-left: 4px solid #e66101; padding: 6px 10px}
-.says .note {border-left: 4px solid #7c5cc4; padding: 2px 10px}
-"""
-
+CHOOSE = "<p>Choose a picture to begin.</p>"
 LOADING = "<p>Loading the classifier and cutting the picture …</p>"
 WAITING = "<p>Another visitor's search is going on; yours begins when that has ended.</p>"
 GONE = "This page no longer has the picture; choose it again."
+STOP, LEAVE = "Stop: the best so far is enough", "Leave the line"
 BROKEN = "This didn't work; see that every number is within its range, and try again."
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 EXAMPLES = 6
@@ -88,14 +75,13 @@ class Page:
         self.gr: Any = require("gradio", extra="app")
         self.explainers = Explainers(settings)
         self._examples = [creature(FIRST_SEED + n, watermark="random") for n in range(EXAMPLES)]
-        self._latest: Search | None = None
         self._reports = tempfile.mkdtemp(prefix="deap-xai-")
         weakref.finalize(self, shutil.rmtree, self._reports, ignore_errors=True)
         with self.gr.Blocks(
             title="deap_xai", analytics_enabled=False, delete_cache=(DAY // 24, DAY)
         ) as self.blocks:
-            self.picture, self.search, self.trial = (
-                self.gr.State(time_to_live=DAY) for _ in range(3)
+            self.picture, self.search, self.trial, self.for_photographs = (
+                self.gr.State(time_to_live=DAY) for _ in range(4)
             )
             self.gr.Markdown(INTRO)
             with self.gr.Row():
@@ -108,8 +94,11 @@ class Page:
 
     def _place_picture(self) -> None:
         gr = self.gr
-        self.upload = gr.File(label="Your picture", file_types=FILES, height=130)
-        gr.Markdown("or one of these made-up creatures, whose kind the demo classifiers know:")
+        self.upload = gr.File(label="Your picture", file_types=FILES, height=130, elem_id="file")
+        gr.Markdown(
+            f"of {LARGEST_UPLOAD} at most; or one of these made-up creatures, whose kind the demo "
+            "classifiers know:"
+        )
         self.gallery = gr.Gallery(
             [one.image for one in self._examples],
             show_label=False,
@@ -125,12 +114,12 @@ class Page:
         gr = self.gr
         self.panel = Panel(gr, self.explainers.model, self.explainers.search)
         self.go = gr.Button("Explain", variant="primary", interactive=False, elem_id="go")
-        self.halt = gr.Button("Stop: the best so far is enough", variant="stop", visible=False,
+        self.halt = gr.Button(STOP, variant="stop", visible=False,
                               elem_id="halt")  # fmt: skip
 
     def _place_result(self) -> None:
         gr = self.gr
-        self.status = gr.HTML("<p>Choose a picture to begin.</p>", elem_classes="says",
+        self.status = gr.HTML(CHOOSE, elem_classes="says",
                               elem_id="status")  # fmt: skip
         self.board = gr.Image(
             show_label=False,
@@ -168,72 +157,103 @@ class Page:
 
         taken = [self.picture, self.trial, self.board, self.status, self.panel.model, self.go,
                  self.trying, self.curve, self.download]  # fmt: skip
-        self.upload.upload(
-            self.take_upload, [self.upload, self.search, self.panel.model], taken, **quick
+        gr.on(
+            [self.upload.upload, self.upload.clear],
+            self.take_upload,
+            [self.upload, self.search, self.panel.model, self.picture, self.for_photographs],
+            [*taken, self.upload],
+            **quick,
         )
-        self.gallery.select(on_example, [self.search, self.panel.model], taken, **quick)
+        self.gallery.select(
+            on_example,
+            [self.search, self.panel.model],
+            [*taken, self.upload, self.for_photographs],
+            **quick,
+        )
         self.panel.segmenter.change(
             lambda spec: gr.update(visible=counts_pieces(spec)),
             self.panel.segmenter, self.panel.n_segments, **quick,
         )  # fmt: skip
-        # A search seeds generators that all share, so one goes on at a time; others stand in line.
-        searched = self.go.click(self.line_up, None, [self.status, self.go], **quick).then(
+        self.panel.algorithm.change(
+            self.panel.heeded, self.panel.algorithm, self.panel.operators, **quick
+        )
+        # Searches stand in a line of their own, as visitors couldn't leave gradio's.
+        searched = self.go.click(
             self.explain,
             [self.picture, *self.panel.controls],
             [*taken, self.search, self.halt, self.front, self.says, self.answer],
-            api_visibility="private", show_progress="hidden",
-            concurrency_id="search", concurrency_limit=1,
-        )  # fmt: skip
+            **quick,
+        )
         searched.failure(self.broken, None, [self.status, self.go, self.halt], **quick)
         self.halt.click(self.stop, self.search, self.halt, **quick)
         tried = [self.trial, self.board, self.says, self.answer]
-        self.board.select(on_piece, self.trial, tried, **quick)
+        # None of several fast clicks is dropped, and each finds what the one before left.
+        in_turn = {**quick, "trigger_mode": "multiple", "concurrency_id": "try",
+                   "concurrency_limit": 1}  # fmt: skip
+        self.board.select(on_piece, self.trial, tried, **in_turn)
         for button, value in self.resets:
-            button.click(partial(self.show, value), self.trial, tried, **quick)
+            button.click(partial(self.show, value), self.trial, tried, **in_turn)
 
-    def take_upload(self, path: str | None, search: Search | None, model: str) -> Updates:
-        """A visitor's file: seen at once, or refused with the reason."""
+    def take_upload(
+        self,
+        path: str | None,
+        search: Search | None,
+        model: str,
+        picture: Picture | None = None,
+        last: str | None = None,
+    ) -> Updates:
+        """A visitor's file: seen at once, or refused with the reason; None where it was removed.
+
+        The picture is the one until now; the last classifier is that for photographs which made
+        way for one of the demo's.
+        """
+        if self._busy(search):
+            # The box names what is searched in, if that is a file.
+            named = picture and picture.image
+            return {self.upload: named if isinstance(named, str) else None}
         if path is None:
-            return {self.status: ""}
-        wanted = self.panel.home if is_demo(model) else model
-        return self._take(Picture(Path(path).name, path), search, wanted)
+            return self._without_picture(CHOOSE)
+        wanted = (last or self.panel.home) if is_demo(model) else model
+        return self._take(Picture(Path(path).name, path), wanted)
 
     def take_example(self, search: Search | None, model: str, number: int) -> Updates:
         """One of the creatures; only the demo's networks know them."""
-        one = self._examples[number]
-        wanted = model if is_demo(model) else f"demo:name={NETWORKS[0]}"
-        return self._take(Picture(f"{one.name}.png", one.image), search, wanted)
-
-    def _take(self, picture: Picture, search: Search | None, model: str) -> Updates:
-        if search is not None and search.running:
-            self.gr.Info("Still searching in the picture before; stop that first.")
+        if self._busy(search):
             return {self.status: self.gr.skip()}
-        gone = {one: self.gr.update(visible=False) for one in (self.trying, self.curve,
-                                                               self.download)}  # fmt: skip
+        one = self._examples[number]
+        taken = Picture(f"{one.name}.png", one.image)
+        if is_demo(model):
+            return {self.upload: None, **self._take(taken, model)}
+        first = f"demo:name={NETWORKS[0]}"
+        return {self.upload: None, self.for_photographs: model, **self._take(taken, first)}
+
+    def _busy(self, search: Search | None) -> bool:
+        if going := search is not None and search.running:
+            self.gr.Info("Still searching in the picture before; stop that first.")
+        return going
+
+    def _take(self, picture: Picture, model: str) -> Updates:
         try:
             seen = pictures.enlarged(reduce_image(load_image(picture.image), pictures.SIDE))
         except DeapXaiError as error:
-            return {
-                self.picture: None,
-                self.trial: None,
-                self.board: self.gr.update(visible=False),
-                self.status: pictures.problem(_without_path(error, picture)),
-                self.go: self.gr.update(interactive=False),
-                **gone,
-            }
+            return self._without_picture(pictures.problem(_without_path(error, picture)))
         return {
+            **self._without_picture("<p>Now press <b>Explain</b>.</p>"),
             self.picture: picture,
-            self.trial: None,
             self.board: self.gr.update(value=seen, visible=True),
-            self.status: "<p>Now press <b>Explain</b>.</p>",
             self.panel.model: model,
             self.go: self.gr.update(interactive=True),
-            **gone,
         }
 
-    def line_up(self) -> Updates:
-        """What is said from the click until the search begins."""
-        return {self.status: self._until_begun(), self.go: self.gr.update(visible=False)}
+    def _without_picture(self, said: str) -> Updates:
+        gone = self.gr.update(visible=False)
+        return {
+            self.picture: None,
+            self.trial: None,
+            self.status: said,
+            self.go: self.gr.update(interactive=False),
+            **dict.fromkeys((self.board, self.trying, self.curve, self.download), gone),
+        }
 
     def broken(self) -> Updates:
         """What is said when gradio refused a value, or a handler failed, after the click."""
@@ -249,10 +269,12 @@ class Page:
             yield {self.status: pictures.problem(GONE), **self._ended()}
             return
         choice = self.panel.choice(*values)
-        said = self._until_begun()
-        search = self._latest = Search(partial(self.explainers.explain, picture.image, choice))
+        search = Search(partial(self.explainers.explain, picture.image, choice))
         try:
-            yield self._began(search, said)
+            yield self._lined_up(search)
+            for _ in search.wait():  # gradio sees between two answers whether the visitor has left
+                yield {self.status: WAITING, self.halt: self.gr.update(value=LEAVE)}
+            yield {self.status: LOADING, self.halt: self.gr.update(value=STOP)}
             for snapshot in search.snapshots():
                 yield self._amid(snapshot)
         finally:
@@ -262,17 +284,13 @@ class Page:
         else:
             yield self._found(search.explanation, choice.model, picture)
 
-    def _until_begun(self) -> str:
-        """A search that its visitor has left holds up the next until its present batch is done."""
-        goes_on = self._latest is not None and self._latest.running
-        return WAITING if goes_on else LOADING
-
-    def _began(self, search: Search, said: str) -> Updates:
+    def _lined_up(self, search: Search) -> Updates:
         update = self.gr.update
         return {
             self.search: search,
             self.trial: None,
-            self.status: said,
+            self.status: LOADING,
+            self.go: update(visible=False),
             self.halt: update(visible=True, interactive=True),
             self.trying: update(visible=False),
             self.curve: update(visible=False),
@@ -363,4 +381,8 @@ class Page:
 
 def _without_path(error: BaseException, picture: Picture) -> str:
     """What went wrong, with the name that the visitor knows instead of where the file lies."""
+    if isinstance(error.__cause__, PIL.Image.DecompressionBombError):
+        # Pillow refuses what has twice its limit; visitors can't raise that.
+        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        return f"{picture.name} is too large: a picture may have {most:.3g} million pixels."
     return str(error).replace(str(picture.image), picture.name)

@@ -9,6 +9,7 @@ from deap_xai.app.choices import (
     algorithm_choices,
     counts_pieces,
     fill_choices,
+    heeds,
     model_choices,
     operator_choices,
     segmenter_choices,
@@ -49,13 +50,21 @@ class Panel:
     """
 
     def __init__(self, gr: Any, model: str, given: Mapping[str, Any]) -> None:
+        self._gr = gr
         self.home = f"demo:name={NETWORKS[0]}" if model == "demo" else model
         self.model = gr.Dropdown(model_choices(self.home), value=self.home, label="Classifier",
                                  info="Photographs: its weights are downloaded once.")  # fmt: skip
         budget = int(given.get("budget") or BUDGET)
-        self.budget = gr.Slider(*_around(budget, 50, 2000), budget, step=50,
-                                label="How long to search", elem_id="calls",
-                                info="How often the classifier may be asked.")  # fmt: skip
+        least, most = _around(budget, 50, 2000)
+        self.budget = gr.Slider(
+            least,
+            most,
+            budget,
+            step=50,
+            label="How long to search",
+            info=f"How often the classifier may be asked: {least} to {most}.",
+            elem_id="calls",
+        )
         with gr.Accordion("More choices", open=False):
             self._cut(gr, str(given.get("segments", SEGMENTS)))
             fill = str(given.get("fill", FILL))
@@ -90,9 +99,19 @@ class Panel:
             segments=counted if counts_pieces(segmenter) else segmenter,
             fill=fill,
             algorithm=algorithm,
-            operators=dict(zip(ROLES, operators, strict=True)),
+            operators={
+                role: spec if heeds(algorithm, role) else ""
+                for role, spec in zip(ROLES, operators, strict=True)
+            },
             target=target.strip() or None,
         )
+
+    def heeded(self, algorithm: str) -> dict[Any, Any]:
+        """Which menus of operators are shown beside an algorithm: those that it heeds."""
+        return {
+            menu: self._gr.update(visible=heeds(algorithm, role))
+            for menu, role in zip(self.operators, ROLES, strict=True)
+        }
 
     def _cut(self, gr: Any, spec: str) -> None:
         name, values = parse_spec(spec)
@@ -101,7 +120,9 @@ class Panel:
         shown, n = (name, n) if plain else (spec, 50)
         self.segmenter = gr.Dropdown(segmenter_choices(shown), value=shown,
                                      label="How to cut the picture into pieces")  # fmt: skip
-        self.n_segments = gr.Slider(*_around(n, 10, 200), n, step=5, label="About how many pieces",
+        least, most = _around(n, 10, 200)
+        self.n_segments = gr.Slider(least, most, n, step=5, label="About how many pieces",
+                                    info=f"{least} to {most}.",
                                     visible=counts_pieces(shown))  # fmt: skip
 
     def _search(self, gr: Any, given: Mapping[str, Any]) -> None:
@@ -109,9 +130,10 @@ class Panel:
         self.algorithm = gr.Dropdown(algorithm_choices(algorithm), value=algorithm,
                                      label="Search algorithm")  # fmt: skip
         self.operators = [
-            gr.Dropdown(operator_choices(role, own.get(role)), value=own.get(role, ""), label=label)
+            gr.Dropdown(operator_choices(role, own.get(role)), value=own.get(role, ""), label=label,
+                        visible=heeds(algorithm, role))
             for role, label in ROLES.items()
-        ]
+        ]  # fmt: skip
 
 
 def _around(given: int, low: int, high: int) -> tuple[int, int]:

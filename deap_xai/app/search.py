@@ -26,9 +26,13 @@ Explain = Callable[[Report], Explanation]
 OFTEN = 0.2
 """Seconds between two looks at a search: more than these nobody can follow."""
 
-_TURN = threading.Lock()
-"""Held by the search that goes on. Operators draw from generators that the whole process shares, so
-a search that nobody watches any more must have ended before the next seeds them."""
+_LINE: list[Search] = []
+"""The search that goes on, then those that wait. Operators draw from generators that the whole
+process shares, so a search that nobody watches any more must have ended before the next seeds
+them."""
+
+_MOVED = threading.Condition()
+"""Held to change the line; told when it has moved, or somebody in it gives up."""
 
 
 class Snapshot(NamedTuple):
@@ -58,7 +62,7 @@ class Snapshot(NamedTuple):
 
 
 class Search:
-    """Runs ``explain`` in a thread, once no other search goes on.
+    """Runs ``explain`` in a thread, once those made earlier have ended.
 
     Attributes
     ----------
@@ -75,6 +79,8 @@ class Search:
         self._snapshot: Snapshot | None = None
         self._looked = -OFTEN
         self._stop, self._done = threading.Event(), threading.Event()
+        with _MOVED:
+            _LINE.append(self)
         # A daemon, so that whoever ends the server doesn't wait for it.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -84,9 +90,23 @@ class Search:
         """Whether it goes on, or waits for another to end."""
         return not self._done.is_set()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for another to end."""
+        with _MOVED:
+            return self in _LINE[1:]
+
     def stop(self) -> None:
-        """End it after the present batch; what comes out is the best so far."""
-        self._stop.set()
+        """End it after the present batch, with the best so far; at once where it still waits."""
+        with _MOVED:
+            self._stop.set()
+            _MOVED.notify_all()
+
+    def wait(self, every: float = OFTEN) -> Iterator[None]:
+        """Something to do that often (seconds), until its turn has come."""
+        while self.waiting:
+            yield
+            self._done.wait(every)
 
     def snapshots(self, every: float = OFTEN) -> Iterator[Snapshot]:
         """What is new, that often (seconds), until it ends. Whoever stops listening stops it."""
@@ -101,13 +121,17 @@ class Search:
 
     def _run(self) -> None:
         try:
-            with _TURN:
-                if self._stop.is_set():  # it was stopped while it waited
-                    raise KeyboardInterrupt
-                self.explanation = self._explain(self._report)
+            with _MOVED:
+                _MOVED.wait_for(lambda: _LINE[0] is self or self._stop.is_set())
+            if self._stop.is_set():  # it was stopped while it waited
+                raise KeyboardInterrupt
+            self.explanation = self._explain(self._report)
         except BaseException as error:  # whatever it is, it is for whoever watches
             self.error = error
         finally:
+            with _MOVED:
+                _LINE.remove(self)
+                _MOVED.notify_all()
             self._done.set()
 
     def _report(self, evaluator: Evaluator, pick: Pick) -> None:

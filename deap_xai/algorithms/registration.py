@@ -52,7 +52,7 @@ def algorithm(
     """Register an algorithm with its default objectives, operators by role, and pick.
 
     A fixed one pursues its own objectives, whatever the fitness says. Idle are the roles whose
-    operators it never calls.
+    operators have no part in it.
     """
 
     def mark(function: F) -> F:
@@ -83,7 +83,7 @@ def unheeded(
     >>> unheeded(eaDeaf, ["pieces"])[0].partition(";")[0]
     'eaDeaf searches for probability against size, not for pieces'
     >>> unheeded(eaDeaf, [], ["select", "mate"])
-    ['eaDeaf calls no select operator: that one has no part in the search']
+    ['the select operator has no part in eaDeaf']
     >>> _ = algorithms._functions.pop("eaDeaf")
     """
     own = defaults_of(function)
@@ -96,9 +96,7 @@ def unheeded(
             "name an algorithm that is guided by objectives, such as eaNSGA2 or eaNSGA3"
         )
     return notes + [
-        f"{name} calls no {role} operator: that one has no part in the search"
-        for role in roles
-        if role in own.idle
+        f"the {role} operator has no part in {name}" for role in roles if role in own.idle
     ]
 
 

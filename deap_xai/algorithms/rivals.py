@@ -43,7 +43,7 @@ def eaRandom(
     return population, logbook
 
 
-@algorithm(idle=("mate", "mutate", "select"))
+@algorithm(idle=("bits", "mate", "mutate", "select"))
 def eaGreedy(
     population: list[Any],
     toolbox: Any,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from deap_xai.algorithms import algorithms
+from deap_xai.algorithms import algorithms, defaults_of
 from deap_xai.backends.torchvision_models import torchvision_names
 from deap_xai.demo.networks import NETWORKS
 from deap_xai.listing import summary
@@ -74,14 +74,6 @@ WORDS = {
 }
 """What visitors are told, who know neither DEAP nor superpixels."""
 
-UNHEEDED = {
-    "eaGreedy": ("mate", "mutate", "select", "bits"),
-    "eaRandom": ("mate", "mutate", "select"),
-    "eaSurrogate": ("select",),
-    "eaUMDA": ("mate", "mutate"),
-}
-"""Operators that change nothing in what an algorithm does."""
-
 DEMO = "demo:name="
 
 
@@ -121,8 +113,8 @@ def operator_choices(role: str, given: str | None) -> Choices:
 
 
 def heeds(algorithm: str, role: str) -> bool:
-    """Whether it makes a difference to an algorithm which operator plays a role."""
-    return role not in UNHEEDED.get(algorithm.partition(":")[0], ())
+    """Whether the operator that plays a role has a part in an algorithm."""
+    return role not in defaults_of(algorithms.resolve(algorithm)).idle
 
 
 def counts_pieces(segmenter: str) -> bool:

@@ -92,11 +92,11 @@ def many(found, best):
 def test_pairs_without_a_difference_share_a_sentence(found):
     alike = many(found, 0).report()
     assert alike.startswith("Tested over ")
-    assert alike.count("No difference was shown") == 1
-    assert "between any of 10 pairs of variants" in alike
+    assert alike.count("No difference") == 1
+    assert "in front quality was shown between any of 10 pairs of variants" in alike
     better = many(found, 0.5).report()
     assert better.count("v0 is better than v") == 4
-    assert better.count("No difference was shown") == 1
+    assert better.count("No difference") == 1
     assert "between the other 6 pairs of variants" in better
 
 

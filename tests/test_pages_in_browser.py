@@ -267,6 +267,25 @@ def test_not_even_unescaped_markup_would_run_or_ask(browser, page_file):
     assert any("Content Security Policy" in line for line in console_errors(browser))
 
 
+WORD_LINES = """
+return [...document.querySelectorAll('.scroll thead th')].map((cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return [cell.textContent, range.getClientRects().length];
+});
+"""
+
+
+def test_no_word_of_the_table_is_broken_on_a_phone(browser, agreed, tmp_path):
+    path = agreed.explanations[0].report(tmp_path / "page.html", consensus=agreed)
+    open_page(browser, path, 380)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    lines = dict(browser.execute_script(WORD_LINES))
+    assert "Seeds" in lines
+    assert all(count <= len(words.split()) for words, count in lines.items())
+    assert not scrolls_sideways(browser)
+
+
 # The gallery.
 
 
@@ -371,6 +390,19 @@ def test_turning_pages(gallery):
     assert not set(first) & set(names(gallery))
     gallery.find_element("id", "before").click()
     assert names(gallery) == first
+
+
+def test_kinds_of_notes_are_named_by_one_of_them(gallery):
+    options = [option.text for option in Select(gallery.find_element("id", "warning")).options]
+    assert options[3:] == ["the empty view alone gives 0.000, and the like (715)"]
+
+
+def test_cards_of_one_file_name_show_their_folders(browser, tmp_path):
+    rows = [{"image": name} for name in ("a/frog.jpg", "b/frog.jpg", "b/toad.jpg")]
+    (tmp_path / "index.html").write_text(gallery_page(rows, "a run"))
+    open_page(browser, tmp_path / "index.html")
+    cards = browser.find_elements("css selector", "#cards .small:nth-of-type(3)")
+    assert [card.text for card in cards] == ["a/frog.jpg", "b/frog.jpg", "toad.jpg"]
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)

@@ -288,6 +288,11 @@ def shell(*args):
     return CliRunner().invoke(cli.main, [str(arg) for arg in args])
 
 
+def test_the_groups_maps_have_a_scale(cheater):
+    labels = [axes.get_ylabel() for axes in dx.summary(cheater).plot_groups().axes]
+    assert labels.count("mean share kept") == 1
+
+
 def test_the_summary_command(cheater, tmp_path):
     result = shell("summary", cheater, "--out", tmp_path / "new")
     assert result.exit_code == 0, result.output

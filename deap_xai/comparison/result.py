@@ -105,7 +105,7 @@ class Comparison:
             told = "are told apart" if p <= statistics.ALPHA else "aren't told apart"
             lines.append(f"All variants together {told} by Friedman's test (p = {p:.2g}).")
         if _comparable(blocks):
-            lines += _sentences(statistics.pairs(blocks, measure))
+            lines += _sentences(statistics.pairs(blocks, measure), MEASURES[measure])
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])
 
     def plot_anytime(self, measure: str = "front_quality") -> Figure:
@@ -204,14 +204,14 @@ def _comparable(blocks: Blocks) -> bool:
     return blocks.values.shape[1] > 1 and len(blocks.values) > 0
 
 
-def _sentences(pairs: pd.DataFrame) -> list[str]:
+def _sentences(pairs: pd.DataFrame, measure: str) -> list[str]:
     """A sentence for each pair, those that differ first; one for all the others if many."""
     shown, others = pairs[pairs["shown"]], pairs[~pairs["shown"]]
     if len(others) <= FEW:
         return [*shown["sentence"], *others["sentence"]]
     which = f"the other {len(others)}" if len(shown) else f"any of {len(others)}"
-    told = f"No difference was shown between {which} pairs of variants; pairs() and pairs.csv have"
-    return [*shown["sentence"], f"{told} each."]
+    told = f"No difference in {measure} was shown between {which} pairs of variants"
+    return [*shown["sentence"], f"{told}; pairs() and pairs.csv have each."]
 
 
 def _shared(frame: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:

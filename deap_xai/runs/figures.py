@@ -53,8 +53,7 @@ def draw_maps(summary: Summary) -> Figure:
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     bar = figure.colorbar(image, ax=grid, fraction=0.04, pad=0.02)
-    bar.set_label("mean share of the cell that is kept", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    _label(bar, "mean share of the cell that is kept")
     return figure
 
 
@@ -77,12 +76,14 @@ def draw_groups(summary: Summary) -> Figure:
     )  # fmt: skip
     folder = RunFolder(summary.folder)
     for row, group in zip(grid, shown, strict=True):
-        _draw_map(row[0], group.map, 1.0, f"{group.pictures} alike")
+        image = _draw_map(row[0], group.map, 1.0, f"{group.pictures} alike")
         for axes in row[1:]:
             axes.set_axis_off()
         for axes, index in zip(row[1:], group.typical, strict=False):
             e = Explanation.load(folder.file(summary.ids[index]))
             draw_view(axes, kept_picture(e.view, e.segments, e.mask), e.target_name[:24])
+    bar = figure.colorbar(image, ax=grid[:, 0], location="left", fraction=0.1)
+    _label(bar, "mean share kept")  # short, since one row alone is low
     return figure
 
 
@@ -92,6 +93,11 @@ def _draw_map(axes: Axes, values: NDArray[Any], top: float, title: str) -> Any:
     axes.set_yticks([])
     axes.set_title(title[:32], fontsize=9, parse_math=False)
     return image
+
+
+def _label(bar: Any, text: str) -> None:
+    bar.set_label(text, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _frame(axes: Axes, row: int, column: int) -> None:

@@ -9,18 +9,26 @@ function make(tag, properties, ...children) {
   return element;
 }
 
-// Warnings that differ in their numbers alone are of one kind.
+// Warnings that differ in their numbers alone are of one kind, which its first one stands for.
 const kind = (text) => text.replace(/\d+(\.\d+)?/g, "…");
 
-function options(select, texts) {
+function options(select, texts, name = (text) => text) {
   const counts = new Map();
   for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
   for (const text of [...counts.keys()].sort()) {
-    select.append(make("option", { value: `=${text}`, textContent: `${text} (${counts.get(text)})` }));
+    select.append(make("option", { value: `=${text}`, textContent: `${name(text)} (${counts.get(text)})` }));
   }
 }
+const warnings = new Map(); // those of each kind
+for (const text of rows.flatMap((row) => row.warnings)) {
+  warnings.set(kind(text), (warnings.get(kind(text)) ?? new Set()).add(text));
+}
+function kindName(one) {
+  const [first, ...others] = warnings.get(one);
+  return others.length ? `${first}, and the like` : first;
+}
 options(find("class"), rows.map((row) => row.target));
-options(find("warning"), rows.flatMap((row) => [...new Set(row.warnings.map(kind))]));
+options(find("warning"), rows.flatMap((row) => [...new Set(row.warnings.map(kind))]), kindName);
 
 function fits(row) {
   const target = find("class").value, warning = find("warning").value;
@@ -46,8 +54,12 @@ function sorted(some) {
 }
 
 const fileName = (row) => row.image.split(/[\\/]/).pop();
+const namesakes = new Map();
+for (const row of rows) namesakes.set(fileName(row), (namesakes.get(fileName(row)) ?? 0) + 1);
+// The path, where files in several folders have the same name.
+const cardName = (row) => (namesakes.get(fileName(row)) > 1 ? row.image : fileName(row));
 // A name that breaks at its own seams rather than anywhere.
-const seams = (name) => name.split(/(?<=[._-])/).flatMap((part) => [part, make("wbr")]);
+const seams = (name) => name.split(/(?<=[._\\/-])/).flatMap((part) => [part, make("wbr")]);
 const kept = (row) => `${decimal(row.probability)} on ${row.size} of ${row.n_segments}`;
 
 function picture(row, loading) {
@@ -59,7 +71,7 @@ function card(row) {
   const notes = row.warnings.length;
   const lines = [
     make("span", { className: "class", textContent: row.target }),
-    make("span", { className: "small" }, ...seams(fileName(row))),
+    make("span", { className: "small" }, ...seams(cardName(row))),
     make("span", { className: "small number", textContent: `full view ${decimal(row.probability_full)}` }),
     make("span", { className: "small", textContent: `kept ${kept(row)}` }),
   ];

@@ -144,8 +144,9 @@ def test_no_click_of_several_fast_ones_is_lost(browser, address):
     reader.says("With 25 of 25", "#says")
     clicks = """const image = document.querySelector("#board img");
     const { left, top, width, height } = image.getBoundingClientRect();
-    for (const share of [.1, .3, .5, .7, .9]) image.dispatchEvent(new MouseEvent("click",
-        { bubbles: true, clientX: left + share * width, clientY: top + height / 2 }));"""
+    const click = n => image.dispatchEvent(new MouseEvent("click",
+        { bubbles: true, clientX: left + (n + .5) / 5 * width, clientY: top + height / 2 }));
+    for (let n = 0; n < 5; n++) setTimeout(() => click(n), 30 * n);"""
     browser.execute_script(clicks)
     reader.says("With 20 of 25", "#says")
 
@@ -166,6 +167,17 @@ def test_a_long_choice_does_not_run_into_its_arrow(browser, address):
     [box] = [one for one in reader.all("input") if one.get_attribute("aria-label") == "Classifier"]
     style = "const s = getComputedStyle(arguments[0]); return [s.textOverflow, s.marginRight]"
     assert browser.execute_script(style, box) == ["ellipsis", "24px"]
+
+
+def test_only_menus_of_operators_that_the_algorithm_heeds_are_shown(browser, address):
+    reader = Reader(browser, address)
+    until(lambda: reader.one("button.label-wrap").click() or True)
+    reader.says("How two candidates mix", "body")
+    box = until(lambda: reader.one("input[aria-label='Search algorithm']"))
+    box.click()
+    until(lambda: [one for one in reader.all("[role=option]") if "eaRandom" in one.text])[0].click()
+    until(lambda: "How two candidates mix" not in reader.page(), reader.page)
+    assert "How the first candidates are made" in reader.page()
 
 
 def test_a_search_can_be_stopped(browser, address):

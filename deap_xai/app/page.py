@@ -325,7 +325,9 @@ class Page:
     def _found(self, explanation: Explanation, model: str, picture: Picture) -> Updates:
         e, update = explanation, self.gr.update
         trial = Trial(e, self.explainers.own(model), e.mask)
-        drawn = pictures.front_figure(e.front, e.n_segments, e.size, e.probability_full)
+        drawn = pictures.front_figure(
+            e.front, e.n_segments, e.size, e.probability_full, e.probability_empty
+        )
         return {
             self.status: pictures.found(e),
             self.front: drawn,

@@ -63,12 +63,14 @@ def board(view: View, segments: Segments, mask: Mask) -> View:
     return picture.astype(np.uint8)
 
 
-def front_figure(points: Sequence[FrontPoint], n_segments: int, shown: int, full: float) -> Figure:
+def front_figure(
+    points: Sequence[FrontPoint], n_segments: int, shown: int, full: float, empty: float = np.nan
+) -> Figure:
     """The front as a figure of its own, which no other thread draws on."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = draw_front(figure.subplots(), points, n_segments, shown, full)
+    axes = draw_front(figure.subplots(), points, n_segments, shown, full, empty)
     axes.set_xlabel("pieces kept", fontsize=9)
     return figure
 

@@ -114,7 +114,9 @@ def operator_choices(role: str, given: str | None) -> Choices:
 
 def heeds(algorithm: str, role: str) -> bool:
     """Whether the operator that plays a role has a part in an algorithm."""
-    return role not in defaults_of(algorithms.resolve(algorithm)).idle
+    name = algorithm.partition(":")[0]
+    known = name in algorithms.names()  # of a module's own nothing is known
+    return not known or role not in defaults_of(algorithms.get(name)).idle
 
 
 def counts_pieces(segmenter: str) -> bool:

@@ -154,6 +154,7 @@ def test_who_waits_in_line_can_leave_it_at_once(page, taken):
     search = next(steps)[page.search]
     assert next(steps)[page.halt]["value"] == "Leave the line"
     page.stop(search)
+    assert search._done.wait(10)
     last = list(steps)[-1]
     assert "Stopped before the classifier was asked" in last[page.status]
     assert last[page.go]["visible"]

@@ -114,7 +114,13 @@ def test_a_search_that_goes_on_is_shown_and_can_be_stopped(page, taken):
     assert page.stop(None)
 
 
-def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
+REST = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
+"""What the page's other controls say."""
+
+
+@pytest.fixture
+def ahead(page, taken):
+    """Another visitor's search, amid its first batch until the event is set; and that event."""
     asked, go_on = threading.Event(), threading.Event()
 
     def slow(views):
@@ -123,12 +129,18 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
         return np.full((len(views), 2), 0.5)
 
     page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(slow))
-    rest = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
-    left = page.explain(taken, "mine", 10**6, *rest)
-    next(left)
+    steps = page.explain(taken, "mine", 10**6, *REST)
+    next(steps)
     assert asked.wait(10)
+    yield steps, go_on
+    steps.close()
+    go_on.set()
+
+
+def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken, ahead):
+    left, go_on = ahead
     left.close()
-    steps = page.explain(taken, DEMO, 60, *rest)
+    steps = page.explain(taken, DEMO, 60, *REST)
     next(steps)
     assert "Another visitor" in next(steps)[page.status]
     go_on.set()
@@ -137,20 +149,9 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken):
     assert "How sure the classifier is of" in said[-1]
 
 
-def test_who_waits_in_line_can_leave_it_at_once(page, taken):
-    asked, go_on = threading.Event(), threading.Event()
-
-    def slow(views):
-        asked.set()
-        go_on.wait(10)
-        return np.full((len(views), 2), 0.5)
-
-    page.explainers._loaded["mine"] = one_at_a_time(FunctionBackend(slow))
-    rest = ("grid", 16, "mean", "eaRandom", "", *[""] * 4)
-    first = page.explain(taken, "mine", 10**6, *rest)
-    next(first)
-    assert asked.wait(10)
-    steps = page.explain(taken, DEMO, 60, *rest)
+def test_who_waits_in_line_can_leave_it_at_once(page, taken, ahead):
+    _, go_on = ahead
+    steps = page.explain(taken, DEMO, 60, *REST)
     search = next(steps)[page.search]
     assert next(steps)[page.halt]["value"] == "Leave the line"
     page.stop(search)
@@ -159,8 +160,6 @@ def test_who_waits_in_line_can_leave_it_at_once(page, taken):
     assert "Stopped before the classifier was asked" in last[page.status]
     assert last[page.go]["visible"]
     assert not go_on.is_set()  # nothing waited for the search that goes on
-    first.close()
-    go_on.set()
 
 
 def test_a_picture_that_is_gone_is_said_and_the_button_comes_back(page):

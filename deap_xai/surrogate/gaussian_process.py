@@ -126,9 +126,13 @@ class GaussianProcess:
             "noise": noise,
         }.items():
             if not 0 < value < np.inf:
-                raise SettingError(f"GaussianProcess: {name} must be above 0; got {value!r}")
+                raise SettingError(
+                    f"GaussianProcess: {name} must be above 0 and finite; got {value!r}"
+                )
         if not 0 <= doubt < np.inf:
-            raise SettingError(f"GaussianProcess: doubt must be 0 at least; got {doubt!r}")
+            raise SettingError(
+                f"GaussianProcess: doubt must be 0 at least and finite; got {doubt!r}"
+            )
         known = evaluator.geometry
         n = len(known.areas)
         alike = (1 - OWN) * known.alikeness(REACH, TINT) + OWN * np.eye(n)

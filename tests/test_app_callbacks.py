@@ -144,9 +144,13 @@ def test_a_visitor_who_left_holds_up_the_next_for_one_batch_alone(page, taken, a
     next(steps)
     assert "Another visitor" in next(steps)[page.status]
     go_on.set()
+    steps = list(steps)
     said = [step[page.status] for step in steps]
     assert any("Loading" in one for one in said)
     assert "How sure the classifier is of" in said[-1]
+    line = steps[-1][page.front].axes[0].lines[0]  # begins at what nothing at all gives
+    found = steps[-1][page.trial].explanation
+    assert (line.get_xdata()[0], line.get_ydata()[0]) == (0, found.probability_empty)
 
 
 def test_who_waits_in_line_can_leave_it_at_once(page, taken, ahead):

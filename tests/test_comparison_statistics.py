@@ -153,7 +153,7 @@ def test_no_claim_where_mean_and_ranks_point_to_different_sides():
 
 
 def test_last_digits_of_means_are_no_difference():
-    """The same five values on each problem, in the orders whose means differ most as pandas sums."""
+    """The same five values on each problem, in the orders whose means differ most in pandas."""
     numbers = []
     for row in np.random.default_rng(0).random((30, 5)):
         orders = np.array(list(itertools.permutations(row)))

@@ -8,7 +8,11 @@ Random weights, which don't change the time.
 A run's rate is that of its second half, until as many images are left as there are processes: the
 first half loads and warms up. The time until its first image is given apart.
 
+With ``--mps`` NVIDIA's Multi-Process Service runs beside the runs of ``batch``, so that the kernels
+of several processes share the GPU instead of taking turns.
+
 Command: python benchmarks/throughput_batch.py
+         python benchmarks/throughput_batch.py --mps
 Output: results/throughput_batch.csv (one row a way, added to those that are there).
 Written as it goes. Takes about eight minutes on an H100.
 """
@@ -16,10 +20,13 @@ Written as it goes. Takes about eight minutes on an H100.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -64,6 +71,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=250)
     parser.add_argument("--calls", type=int, default=1000, help="an image")
     parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--mps", action="store_true", help="with NVIDIA's Multi-Process Service")
     parser.add_argument("--few", type=int, default=6, help="images in one process")
     options = parser.parse_args()
     if options.images < 4 * max(options.workers) and not options.smoke:
@@ -113,7 +121,8 @@ def measured(folder: Path, settings: Row, options: argparse.Namespace) -> Iterat
         "precision": settings["precision"],
     }
     few = sorted((folder / "images").iterdir())[: options.few]
-    for row in chain(in_one_process(explainer, few), in_many(folder, settings, options)):
+    alone = iter(()) if options.mps else in_one_process(explainer, few)
+    for row in chain(alone, in_many(folder, settings, options)):
         share = row["calls a second"] / rate
         yield facts | row | {"bare pictures a second": round(rate), "share": round(share, 3)}
 
@@ -123,8 +132,25 @@ def in_many(folder: Path, settings: Row, options: argparse.Namespace) -> Iterato
     for workers in options.workers:
         out = folder / f"{settings['precision']}_{workers}"
         watch = Watch(workers)
-        dx.batch(folder / "images", options.model, out, workers=workers, progress=watch, **settings)
-        yield watch.row(calls_of(out))
+        with multi_process_service(folder) if options.mps else nullcontext():
+            dx.batch(
+                folder / "images", options.model, out, workers=workers, progress=watch, **settings
+            )
+        row = watch.row(calls_of(out))
+        yield row | {"way": f"{row['way']}{', MPS' * options.mps}"}
+
+
+@contextmanager
+def multi_process_service(folder: Path) -> Iterator[None]:
+    """Through which processes that are started meanwhile use the GPU."""
+    os.environ["CUDA_MPS_PIPE_DIRECTORY"] = os.environ["CUDA_MPS_LOG_DIRECTORY"] = str(folder)
+    control = "nvidia-cuda-mps-control"
+    subprocess.run([control, "-d"], check=True, timeout=30)
+    try:
+        yield
+    finally:
+        subprocess.run([control], input="quit", text=True, check=True, timeout=60)
+        del os.environ["CUDA_MPS_PIPE_DIRECTORY"], os.environ["CUDA_MPS_LOG_DIRECTORY"]
 
 
 def bare(backend: Backend, size: int) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
+from deap_xai.processes import one_blas_thread
 from deap_xai.surrogate import GaussianProcess, Ranking
 
 __all__ = ["attribution"]
@@ -52,7 +52,7 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     archive = evaluator.archive
     if not len(archive):
         raise SettingError("nothing was evaluated yet; ask the evaluator about some masks first")
-    with threadpool_limits(1, user_api="blas"):  # as in the search, and for the same digits
+    with one_blas_thread():
         return _learnt(evaluator)
 
 

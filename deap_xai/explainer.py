@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
-from threadpoolctl import threadpool_limits
-
 from deap_xai.algorithms import Defaults, algorithms, defaults_of, unheeded
 from deap_xai.archive import FrontPoint, front, full_and_empty
 from deap_xai.attribution import attribution
@@ -30,6 +28,7 @@ from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
 from deap_xai.objectives import ObjectiveSpec, resolve_objectives, told
 from deap_xai.picking import picked_by, picks, unmet
+from deap_xai.processes import one_blas_thread
 from deap_xai.progress import progress_bar
 from deap_xai.registry import Spec
 from deap_xai.segmentation import segment, segmenters
@@ -267,9 +266,7 @@ class Explainer:
         """
         if isinstance(self.algorithm, str):  # a function of the user's may want any role
             check_roles(self.operators, self._roles)
-        # The search's own matrices are too small to be worth more than one thread.
-        one_thread = threadpool_limits(1, user_api="blas")
-        with one_thread, seeded(self.seed), suppress(BudgetExhausted):
+        with one_blas_thread(), seeded(self.seed), suppress(BudgetExhausted):
             for mask in full_and_empty(evaluator.n_segments):
                 # One by one, as when the full view tells the target: last digits may depend on it.
                 evaluator.probabilities(mask[None])

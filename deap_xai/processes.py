@@ -1,13 +1,17 @@
-"""Processes that don't outlive the one that started them."""
+"""Processes that don't outlive the one that started them, and threads that they compute with."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from typing import Any
 
-__all__ = ["end_with"]
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["end_with", "one_blas_thread"]
 
 
 @lru_cache(maxsize=1)
@@ -20,3 +24,18 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Hold BLAS to one thread within a ``with``.
+
+    A search's own matrices are too small to be worth more, and sums come out the same everywhere.
+    """
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    # To look through all that a process has loaded takes milliseconds, and NumPy's and SciPy's are
+    # loaded before a first search.
+    return ThreadpoolController()

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, TypeAlias
 
-from threadpoolctl import threadpool_limits
-
 from deap_xai.backends import Backend
 from deap_xai.chance import Chance, seeded
 from deap_xai.errors import SomeImagesFailed
 from deap_xai.masking import MaskedView
+from deap_xai.processes import one_blas_thread
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["together"]
@@ -68,8 +67,7 @@ def together(jobs: Sequence[Callable[[Backend], Any]], backend: Backend, at_once
     outcomes: list[Any] = [KeyboardInterrupt("interrupted before it began") for _ in jobs]
     waiting, under_way = deque(enumerate(jobs)), dict[int, _Turns]()
     # A search sets the number of threads and puts it back: without this, amid another's.
-    one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, seeded(0), _Interrupts() as interrupts:
+    with one_blas_thread(), seeded(0), _Interrupts() as interrupts:
         while waiting or under_way:
             while waiting and len(under_way) < at_once:
                 place, job = waiting.popleft()

@@ -15,6 +15,7 @@ from torch import nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from deap_xai.backends import torch_module
 from deap_xai.backends.torch_module import TorchBackend, choose_device
 from deap_xai.backends.transform import split_transform
 from deap_xai.errors import BackendError, SettingError
@@ -359,6 +360,23 @@ def test_other_outputs_are_refused(wrap, message):
 def test_transform_and_size_exclude_each_other():
     with pytest.raises(SettingError, match=r"got transform and size; give one"):
         TorchBackend(tiny(), transform=SPLIT["v1"], size=8)
+
+
+def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
+    sizes, module = [], tiny()
+    module.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    views = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3)).astype(np.uint8)
+    backend = TorchBackend(module, device="cpu", batch_size=90)
+    plain = [backend.predict(views[:n]) for n in (1, 3, 40, 70)]
+    assert sizes == [1, 3, 40, 70]
+    monkeypatch.setattr(torch_module, "PLANNING", ("cpu",))
+    sizes.clear()
+    backend = TorchBackend(module, device="cpu", batch_size=90)
+    for n, known in zip((1, 3, 40, 70), plain, strict=True):
+        np.testing.assert_allclose(backend.predict(views[:n]), known, atol=1e-6)
+    backend.batch_size = 41  # what fits
+    assert backend.predict(views).shape == (70, len(known[0]))
+    assert sizes == [1, 4, 64, 90, 41, 32]
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:77", "xpu:5"])

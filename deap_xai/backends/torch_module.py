@@ -28,6 +28,9 @@ LARGEST = 1024
 """Longer side of a view that an opaque transform gets, in pixels; larger images are reduced."""
 
 
+PLANNING = ("cuda",)
+"""Kinds of device whose library takes a tenth of a second to plan for a batch size new to it."""
+
 _PRECISIONS = {
     torch.float64: "fp64",
     torch.float32: "fp32",
@@ -244,6 +247,7 @@ class TorchBackend(Backend):
         return (tensor / 255 - mean) / std
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        n, inputs = len(inputs), self._filled(inputs)
         try:
             output = self._module(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
@@ -259,7 +263,7 @@ class TorchBackend(Backend):
                 f"the module returned {shape}; expected a tensor of logits (N, classes). "
                 "Wrap the module in one that returns them"
             )
-        output = output.float()
+        output = output[:n].float()
         if self._softmax is None:
             output = output.clone()  # its memory may be used for the next answer
             rows, exact = np.asarray(output.cpu()), self._dtype in (torch.float32, torch.float64)
@@ -268,6 +272,13 @@ class TorchBackend(Backend):
             self.caution = "; ".join(filter(None, (self.caution, caution)))
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
+
+    def _filled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The batch with its last view repeated, where planning for its own size costs more."""
+        more = filled(len(inputs), self.batch_size) - len(inputs)
+        if not more or self.device.type not in PLANNING:
+            return inputs
+        return torch.cat([inputs, inputs[-1:].expand(more, -1, -1, -1)])
 
     def _on_noise(self, inputs: torch.Tensor) -> NDArray[np.float32]:
         """What the module says of as many pictures of noise."""
@@ -289,6 +300,20 @@ class _Logits(torch.nn.Module):
     def forward(self, pictures: torch.Tensor) -> Any:
         output = self.module(pictures)
         return getattr(output, "logits", output)
+
+
+def filled(n: int, most: int) -> int:
+    """The size to which a batch of n is filled up: a power of two, or a multiple of 32.
+
+    Never beyond what fits, ``most``, unless n is.
+
+    Examples
+    --------
+    >>> [filled(n, 100) for n in (1, 3, 24, 70, 98)]
+    [1, 4, 32, 96, 100]
+    """
+    few = 1 << (n - 1).bit_length() if n <= 64 else -(-n // 32) * 32
+    return max(n, min(few, most))
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:

@@ -64,6 +64,7 @@ class Ranking:
         self._archive, self._model = archive, model
         self._best, self._seen = np.zeros(0, int), 0  # the best of each size, of so many masks
         self._hoped: list[Order] = []  # those last asked about
+        self._guesses: dict[bytes, tuple[float, float]] | None = None
         self.order: Order = np.arange(archive.masks.shape[1])
         self.trade = TRADE
 
@@ -104,6 +105,7 @@ class Ranking:
 
         At most so many rounds of climbing; fewer, where no superpixel's move is a gain any more.
         """
+        self._guesses = {}  # neither the model nor the archive changes any more
         for _ in range(2):  # the first weighs deletion by a mere numbering
             self.settle()
         idle = 0
@@ -181,13 +183,18 @@ class Ranking:
         p = self._archive.known(masks)
         unknown = np.isnan(p)
         if unknown.any():
-            keys = mask_keys(masks[unknown])
-            number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-            unique = np.frombuffer(b"".join(number), bool).reshape(len(number), -1)
-            mean, deviation = self._model.predict(unique)
-            guess = _sigmoid(mean + trust * deviation)
-            p[unknown] = guess[[number[key] for key in keys]]
+            mean, deviation = self._guessed(mask_keys(masks[unknown]))
+            p[unknown] = _sigmoid(mean + trust * deviation)
         return p
+
+    def _guessed(self, keys: list[bytes]) -> NDArray[np.float64]:
+        """Mean and standard deviation of the logit, as the model has them: (2, N)."""
+        guesses = {} if self._guesses is None else self._guesses
+        new = [key for key in dict.fromkeys(keys) if key not in guesses]
+        if new:
+            masks = np.frombuffer(b"".join(new), bool).reshape(len(new), -1)
+            guesses |= zip(new, zip(*self._model.predict(masks), strict=True), strict=True)
+        return np.array([guesses[key] for key in keys]).T
 
     def _suggestions(self) -> list[Order]:
         """Orders by the model's weights, by membership along the front, and by chains."""

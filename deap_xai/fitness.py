@@ -388,12 +388,12 @@ def _checked_probabilities(rows: Any, n: int, backend: Backend) -> Probabilities
         )
     if rows.dtype.kind not in "fiu":
         raise BackendError(f"{backend.name} answered with {rows.dtype}, expected floats; {advice}")
-    if not np.isfinite(rows).all():
+    low, high = float(rows.min()), float(rows.max())  # NaN, if one of them is
+    if not np.isfinite([low, high]).all():
         raise BackendError(f"{backend.name} answered with NaN or infinity; {advice}")
-    low, high = float(rows.min()), float(rows.max())
     if low < -1e-4 or high > 1 + 1e-4:
         raise BackendError(
             f"{backend.name} answered with values from {low:.4g} to {high:.4g}; {advice}. "
             "If these are logits, apply a softmax"
         )
-    return np.clip(rows, 0, 1).astype(np.float32)
+    return np.clip(rows, 0, 1).astype(np.float32, copy=False)

@@ -376,7 +376,7 @@ def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
         np.testing.assert_allclose(backend.predict(views[:n]), known, atol=1e-6)
     backend.batch_size = 41  # what fits
     assert backend.predict(views).shape == (70, len(known[0]))
-    assert sizes == [1, 4, 64, 90, 41, 32]
+    assert sizes == [1, 4, 64, 80, 41, 32]
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:77", "xpu:5"])

@@ -155,10 +155,11 @@ class Backend(ABC):
                 start += len(chunk)
         return answers
 
-    def _table(self, answer: Any, n: int) -> Probabilities:
+    def _table(self, answer: Any, n: int, own: bool = False) -> Probabilities:
         try:
-            rows = np.array(answer)  # a copy: a model may use its memory again for the next batch
-        except ValueError:
+            # A copy, if it isn't our own: a model may use its memory again for the next batch.
+            rows = np.asarray(answer) if own else np.array(answer)
+        except ValueError:  # rows of different lengths
             rows = np.asarray(answer, dtype=object)
         if rows.dtype == object or rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:
             came = "rows of different lengths or no numbers"

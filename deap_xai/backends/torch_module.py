@@ -160,7 +160,7 @@ class TorchBackend(Backend):
         """
         answers = [torch.as_tensor(answer) for answer in self.chunks(predict, items)]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers)
-        return self._table(answer.cpu().numpy(), len(items))
+        return self._table(answer.cpu().numpy(), len(items), own=True)
 
     def _draw(self, masked_view: MaskedView, masks: torch.Tensor) -> torch.Tensor:
         segments, view, fill = self._on_device(masked_view)
@@ -303,16 +303,16 @@ class _Logits(torch.nn.Module):
 
 
 def filled(n: int, most: int) -> int:
-    """The size to which a batch of n is filled up: a power of two, or a multiple of 32.
+    """The size to which a batch of n is filled up: a power of two, or a multiple of 16.
 
     Never beyond what fits, ``most``, unless n is.
 
     Examples
     --------
     >>> [filled(n, 100) for n in (1, 3, 24, 70, 98)]
-    [1, 4, 32, 96, 100]
+    [1, 4, 32, 80, 100]
     """
-    few = 1 << (n - 1).bit_length() if n <= 64 else -(-n // 32) * 32
+    few = 1 << (n - 1).bit_length() if n <= 64 else -(-n // 16) * 16
     return max(n, min(few, most))
 
 

@@ -97,6 +97,13 @@ def test_the_front_is_what_the_slider_goes_along(explanation):
     assert facts["points"][facts["picked"]]["rest"] == pytest.approx(explanation.probability_rest)
 
 
+def test_next_to_nothing_has_no_minus(explanation):
+    small = np.where(np.arange(16) < 3, -0.004, explanation.attribution)
+    page = dataclasses.replace(explanation, attribution=small).report()
+    assert "+0.00" in page
+    assert "-0.00" not in page
+
+
 def test_one_of_each_is_told_as_one(make_explainer, image):
     page = " ".join(make_explainer(budget=1).explain(image).report().split())
     assert "It has one mask, of size 16 (" in page

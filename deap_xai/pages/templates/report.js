@@ -98,7 +98,7 @@ function choose(label) {
   if (label === null) return;
   const one = superpixels[label], share = Math.round((100 * one.kept) / points.length);
   const masks = points.length === 1 ? "one mask" : `${points.length} masks`;
-  const sign = one.importance < 0 ? "−" : "+";
+  const sign = one.importance <= -0.005 ? "−" : "+"; // never −0.00
   const seeds = one.seeds ? ` ${one.seeds} seeds keep it.` : "";
   find("told").textContent =
     `Superpixel ${label}, ${kept(label) ? "kept" : "hidden"} here. Importance ` +

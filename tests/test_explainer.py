@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import WANTED, CellModel, cell_probability
 from deap import algorithms as deap_algorithms
+from threadpoolctl import threadpool_info
 
 import deap_xai as dx
 from deap_xai.algorithms import algorithms
@@ -46,6 +47,19 @@ def test_the_model_never_sees_more_than_the_budget(make_explainer, image, model,
     if budget > 1:
         assert not e.archive.masks[1].any()
     e.to_dict()
+
+
+def test_a_search_computes_with_one_thread_of_blas(make_explainer, image):
+    def threads():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    def watching(population, toolbox):
+        amid.extend(threads())
+
+    amid, before = [], threads()
+    make_explainer(algorithm=watching, budget=20).explain(image)
+    assert amid == [1] * len(before)
+    assert threads() == before
 
 
 def test_the_default_budget(make_explainer, image, model):

@@ -15,6 +15,9 @@ __all__ = ["attribution"]
 ROUNDS = 16
 """Rounds of climbing, at most; each tries all moves of some superpixels."""
 
+ORDERED = 1000
+"""Superpixels, at most, whose order is settled: what that looks at grows with their square."""
+
 BLOCK = 64
 """Answers looked up at a time: those of all classes may be many."""
 
@@ -25,7 +28,8 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     The order comes from a :class:`~deap_xai.surrogate.Ranking` of all evaluated masks: shown in
     this order superpixels raise the probability early, hidden in it they lower it early. The
     magnitudes are the weights of a Gaussian process fitted to the same masks; of more than some
-    300, to those nearest to the front and those evaluated last.
+    300, to those nearest to the front and those evaluated last. Of more than 1,000 superpixels the
+    order is that of these weights.
 
     Parameters
     ----------
@@ -63,4 +67,6 @@ def _learnt(evaluator: Evaluator) -> NDArray[np.float64]:
         masks = archive.masks[start : start + BLOCK]
         model.gather(masks, evaluator.answers(masks))
     model.fit()  # on all that are kept at once
+    if evaluator.n_segments > ORDERED:
+        return np.asarray(model.weights(), np.float64)
     return Ranking(archive, model).attribution(np.random.default_rng(0), ROUNDS)

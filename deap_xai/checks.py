@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import floor
+from math import floor, isnan
 from typing import TypeVar
 
 import numpy as np
 
 from deap_xai.archive import Archive, FrontPoint, best_by_size, front, full_and_empty, reaches
+from deap_xai.backends.classes import class_name
 from deap_xai.budget import Budget
 from deap_xai.explanation import Checks
 from deap_xai.fitness import Evaluator, ask_all
@@ -115,7 +116,7 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
     if not evaluated:
         notes.append(
             "the search ended before any individual had a fitness, so that objectives had no part "
-            "in it: allow more model calls, or more patience"
+            "in it: allow more model calls, time or patience; or the algorithm evaluated nobody"
         )
     if full < FAINT:
         notes.append(
@@ -134,6 +135,11 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
         )
     if mask.sum() >= MOST * len(mask):
         notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")
+    if not isnan(full):
+        answer = own.answers(full_and_empty(len(mask))[:1])[0]
+        if (top := int(answer.argmax())) != own.target:
+            name = class_name(top, own.backend.class_names)
+            notes.append(f"the model's own answer is {name} ({answer[top]:.3f}), another class")
     return notes
 
 
@@ -168,7 +174,7 @@ def _fewer(own: Evaluator, full: float) -> str:
                 f"a mask of {point.size} gives {_told(p)}, the full view {_told(full)}: the pick "
                 f"smallest:p={asked!r} shows it"
             )
-    return "no small part was found that is enough: a larger budget may find one"
+    return "no small part was found that is enough: more model calls, time or patience may find one"
 
 
 def _told(p: float) -> str:

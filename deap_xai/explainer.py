@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
-from deap_xai.algorithms import Defaults, algorithms, defaults_of, unheeded
+from deap_xai.algorithms import Defaults, algorithms, defaults_of, unbred, unheeded
 from deap_xai.archive import FrontPoint, front, full_and_empty
 from deap_xai.attribution import attribution
 from deap_xai.backends import Backend, load_backend
@@ -257,12 +257,13 @@ class Explainer:
         ]
         return together(jobs, self.backend, at_once=-(-self.backend.batch_size // ASKED))
 
-    def search(self, evaluator: Evaluator, fitness: Fitness | None = None) -> None:
+    def search(self, evaluator: Evaluator, fitness: Fitness | None = None) -> Any:
         """Run the algorithm on an evaluator until its budget ends; all it asked is in the archive.
 
         This is the search alone, without the checks of :meth:`explain`: the full and the empty
         view first, then whatever the algorithm asks. A fitness function that is given is the one
-        that is called: of this evaluator and these objectives.
+        that is called: of this evaluator and these objectives. Returns what the algorithm does, in
+        DEAP's way the last population and a logbook; None where the budget ended before it did.
         """
         if isinstance(self.algorithm, str):  # a function of the user's may want any role
             check_roles(self.operators, self._roles)
@@ -271,7 +272,8 @@ class Explainer:
                 # One by one, as when the full view tells the target: last digits may depend on it.
                 evaluator.probabilities(mask[None])
             toolbox = make_toolbox(evaluator, self.objectives, self.operators, self.seed, fitness)
-            self._algorithm(toolbox.population(n=self.population), toolbox)
+            return self._algorithm(toolbox.population(n=self.population), toolbox)
+        return None
 
     def evaluator(self, image: Any, target: int | str | None = None) -> Evaluator:
         """The batching, memoising evaluator of one image, with the budget that was given.
@@ -334,7 +336,7 @@ class Explainer:
         more = 0.15 * confirms
         try:
             with budget.holding_back(held, 0.15 + more):
-                self.search(evaluator, fitness)
+                found = self.search(evaluator, fitness)
             patience, budget.patience = budget.patience, None  # neither dropping nor checks lose it
             most = patience and max(patience, evaluator.n_segments)  # a whole round at least
             with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, most):
@@ -344,7 +346,7 @@ class Explainer:
                 raise
             budget.calls = budget.spent  # whoever pressed Ctrl-C doesn't wait for checks either
             return ["the search was interrupted; this is the best so far, without checks"]
-        return []
+        return unbred(self._algorithm, found, len(fitness.evaluated))
 
     def _drop(self, evaluator: Evaluator) -> None:
         """Ask for the picked mask without each of its superpixels, until none can go."""

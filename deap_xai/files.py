@@ -34,7 +34,9 @@ def write_whole(path: Path, data: bytes) -> Path:
         with part.open("r+b") as file:
             os.fsync(file.fileno())  # or after a power cut the name may stand for nothing
         part.replace(path)
-    except FileNotFoundError as error:  # it names the other name
+    except IsADirectoryError as error:  # these name the other name
+        raise IsADirectoryError(error.errno, "there is a folder of this name", str(path)) from error
+    except FileNotFoundError as error:
         told = "there is no such folder; make it first"
         raise FileNotFoundError(error.errno, told, str(path.parent)) from error
     finally:

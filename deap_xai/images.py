@@ -206,7 +206,7 @@ def _from_file(name: str) -> Image:
     try:
         status = Path(name).stat()
     except FileNotFoundError as error:
-        where = "a web address; download it first" if "://" in name else "check its path"
+        where = "that is a web address; download it first" if "://" in name else "check its path"
         raise ImageError(
             f"there is no image file {name!r} (looked from {Path.cwd()}); {where}"
         ) from error

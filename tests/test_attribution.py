@@ -11,6 +11,7 @@ from deap_xai.backends import FunctionBackend
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.masking import MaskedView
+from deap_xai.surrogate import GaussianProcess
 
 ENDS = np.repeat([[True], [False]], 16, axis=1)
 
@@ -114,6 +115,20 @@ def test_more_masks_than_the_model_keeps():
     evaluator = of_masks(additive(weights))
     evaluator.probabilities(np.concatenate([ENDS, random_masks(900)]))
     assert np.corrcoef(attribution(evaluator), weights)[0, 1] > 0.98
+
+
+def test_of_very_many_superpixels_the_order_is_the_models():
+    n = 1001
+    ends, masks = (
+        np.repeat([[True], [False]], n, axis=1),
+        np.random.default_rng(0).random((20, n)) < 0.5,
+    )
+    evaluator = of_masks(lambda masks: 0.1 + 0.8 * masks.mean(axis=1), n)
+    evaluator.probabilities(np.concatenate([ends, masks]))
+    model = GaussianProcess(evaluator)
+    model.gather(evaluator.archive.masks, evaluator.answers(evaluator.archive.masks))
+    model.fit()
+    assert attribution(evaluator) == pytest.approx(model.weights())
 
 
 def test_an_empty_archive_has_no_attribution(make_evaluator):

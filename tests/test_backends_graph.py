@@ -358,6 +358,7 @@ def test_sizes_of_files(tmp_path):
         (("n", 3, 6, 8), "float", {"spec": ":mean=(1,2)"}, "mean must be one number or three"),
         (("n", 3, 6, 8), "float", {"spec": ":mean=red"}, "mean must be one number or three"),
         (("n", 3, 6, 8), "float", {"spec": ":std=0"}, "std must be above 0; got 0"),
+        (("n", 3, 6, 8), "float", {"spec": ":mean=(124,116,104)"}, "got .*: divide both by 255"),
         (("n", 3, 6, 8), "float", {"transform": len}, "the transform can't be taken apart"),
         (("n", 3, 6, 8), "float", {"transform": len, "size": 3}, "got a transform and size"),
         (("n", 3, 6, 8), "float", {"weights": "x"}, "takes no option 'weights'; it takes: path"),

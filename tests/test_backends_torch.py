@@ -362,6 +362,13 @@ def test_transform_and_size_exclude_each_other():
         TorchBackend(tiny(), transform=SPLIT["v1"], size=8)
 
 
+def test_a_transform_is_a_function():
+    with pytest.raises(
+        SettingError, match=r"must be a function from a PIL image .*; got 'imagenet'"
+    ):
+        TorchBackend(tiny(), transform="imagenet", device="cpu")
+
+
 def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
     sizes, module = [], tiny()
     module.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))

@@ -62,6 +62,29 @@ def test_a_search_computes_with_one_thread_of_blas(make_explainer, image):
     assert threads() == before
 
 
+@pytest.mark.parametrize("algorithm", ["eaElitist", "eaNSGA2", "eaMuPlusLambda"])
+def test_a_search_without_offspring_is_told(make_explainer, image, algorithm):
+    def told(**settings):
+        e = make_explainer(algorithm=algorithm, population=30, **settings).explain(image)
+        return any("ended within its first generation" in note for note in e.warnings)
+
+    assert told(budget=25)
+    assert not told(budget=90)
+
+
+@pytest.mark.parametrize("algorithm", ["eaSurrogate", "eaRandom", "eaGreedy", "eaUMDA"])
+def test_algorithms_that_breed_otherwise_are_not_told(make_explainer, image, algorithm):
+    e = make_explainer(algorithm=algorithm, population=30, budget=25).explain(image)
+    assert not any("first generation" in note for note in e.warnings)
+
+
+def test_the_models_own_answer_is_told_where_another_class_is_explained(make_explainer, image):
+    found = {t: make_explainer(budget=40).explain(image, target=t).warnings for t in (0, 1, None)}
+    own = f"the model's own answer is class 1 ({FULL:.3f}), another class"
+    assert own in found[0]
+    assert own not in found[1] + found[None]
+
+
 def test_the_default_budget(make_explainer, image, model):
     make_explainer().explain(image)
     assert 200 < model.images <= 1000
@@ -200,7 +223,9 @@ def test_settings_of_a_torch_module(image):
 def test_the_search_alone(make_explainer, image, model):
     explainer = make_explainer(budget=50)
     evaluator = explainer.evaluator(image)
-    assert explainer.search(evaluator) is None
+    population, logbook = explainer.search(evaluator)
+    assert {one.fitness.valid for one in population} == {True}
+    assert logbook[0]["gen"] == 0
     assert model.images == evaluator.calls == len(evaluator.archive) == 50
     assert evaluator.archive.masks[0].all()
     assert not evaluator.archive.masks[1].any()

@@ -244,3 +244,10 @@ def test_a_folder_that_is_missing_is_named(make_explainer, image, tmp_path):
     for write in (e.save, e.report):
         with pytest.raises(FileNotFoundError, match=r"no such folder; make it first: '.*nowhere'"):
             write(tmp_path / "nowhere" / "e.html")
+
+
+def test_a_folder_in_the_way_is_named(make_explainer, image, tmp_path):
+    e = make_explainer(budget=12).explain(image)
+    (tmp_path / "e.html").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"there is a folder of this name: '.*e\.html'"):
+        e.report(tmp_path / "e.html")

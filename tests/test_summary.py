@@ -387,9 +387,12 @@ def test_a_line_a_minute_in_a_log(monkeypatch, capsys, tmp_path):
             report(Tally(tmp_path, 1000, 400 + second, 0, 400))
         clock[0] += 60
         report(Tally(tmp_path, 1000, 580, 2, 400))
+        clock[0] += 60
+        report(Tally(tmp_path, 10_000, 580, 2, 400))
     assert capsys.readouterr().err.splitlines() == [
-        "460/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
-        "520/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
-        "580/1000 images, 3600 an hour, 0 failed, 0.1 hours left",
-        "582/1000 images, 2730 an hour, 2 failed, 0.2 hours left",
+        "460/1000 images, 3600 an hour, 0 failed, 9 minutes left",
+        "520/1000 images, 3600 an hour, 0 failed, 8 minutes left",
+        "580/1000 images, 3600 an hour, 0 failed, 7 minutes left",
+        "582/1000 images, 2730 an hour, 2 failed, 9 minutes left",
+        "582/10000 images, 2184 an hour, 2 failed, 4.3 hours left",
     ]

@@ -8,6 +8,7 @@ from deap_xai.algorithms.registration import (
     algorithm,
     algorithms,
     defaults_of,
+    unbred,
     unheeded,
 )
 from deap_xai.algorithms.rivals import eaGreedy, eaRandom
@@ -27,5 +28,6 @@ __all__ = [
     "eaRandom",
     "eaSurrogate",
     "eaUMDA",
+    "unbred",
     "unheeded",
 ]

@@ -21,6 +21,7 @@ __all__ = [
     "generations",
     "new_logbook",
     "record",
+    "unbred",
     "unheeded",
 ]
 
@@ -97,6 +98,39 @@ def unheeded(
         )
     return notes + [
         f"the {role} operator has no part in {name}" for role in roles if role in own.idle
+    ]
+
+
+def unbred(function: Callable[..., Any], found: Any, evaluated: int) -> list[str]:
+    """What a reader should know where a search ended before anybody was bred.
+
+    Parameters
+    ----------
+    function
+        The algorithm.
+    found
+        What it returned: of a population and a logbook the latter is looked at.
+    evaluated
+        How many distinct individuals were.
+
+    Examples
+    --------
+    >>> logbook = tools.Logbook()
+    >>> logbook.record(gen=0, nevals=40)
+    >>> unbred(print, ([], logbook), evaluated=40)[0].partition(":")[0]
+    'the search ended within its first generation'
+    >>> unbred(print, ([], logbook), evaluated=50)
+    []
+    """
+    logbook = found[-1] if isinstance(found, tuple) and found else None
+    if not isinstance(logbook, tools.Logbook) or not logbook:
+        return []
+    begun = sum(row.get("nevals", 0) for row in logbook if row.get("gen") == 0)
+    if evaluated > begun or {"mate", "mutate"} <= set(defaults_of(function).idle):
+        return []
+    return [
+        "the search ended within its first generation: crossover, mutation and selection had no "
+        "part in it; allow more model calls, time or patience, or a smaller population"
     ]
 
 

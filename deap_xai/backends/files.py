@@ -168,6 +168,11 @@ def _three(name: str, value: Any, usual: float) -> Sequence[float]:
         raise SettingError(f"{name} must be one number or three, for red, green, blue; got {value}")
     if name == "std" and not (numbers > 0).all():
         raise SettingError(f"std must be above 0; got {value}")
+    if name == "mean" and (numbers > 1).any():
+        raise SettingError(
+            f"mean and std are of pixels in 0..1, so mean can't be above 1; got {value}: divide "
+            "both by 255"
+        )
     return [float(x) for x in np.broadcast_to(numbers, 3)]
 
 

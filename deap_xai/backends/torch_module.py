@@ -89,6 +89,11 @@ class TorchBackend(Backend):
     ) -> None:
         if transform is not None and size is not None:
             raise SettingError("got transform and size; give one: the transform sets the size")
+        if transform is not None and not callable(transform):
+            raise SettingError(
+                f"transform must be a function from a PIL image to the model's input; got "
+                f"{transform!r:.80}"
+            )
         self.name = type(module).__name__
         self.class_names = class_names
         self.device = choose_device(device)

@@ -84,7 +84,7 @@ def _fitted(name: str, state: dict[str, torch.Tensor], source: Any) -> torch.nn.
     with torch.device("meta"):  # its parameters' names, at no cost
         plain = torchvision.models.get_model(name, weights=None, **_options(name, 2, state))
     head = list(plain.state_dict())[-1]
-    reason = f"it has no {head}."
+    reason = f"The file has no {head}."
     if head in state:
         options = _options(name, len(state[head]), state)
         module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **options)

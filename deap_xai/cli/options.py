@@ -46,8 +46,8 @@ def model_options(
                      help=f"Model calls at most.  [default: {BUDGET}]"),
         click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time at most."),
         click.option("--patience", type=click.IntRange(1), metavar="CALLS",
-                     help="End the search after so many model calls without gain; as many again "
-                          "may go to dropping superpixels."),
+                     help="End the search after so many model calls without gain; as many again, "
+                          "and one a superpixel at least, may go to dropping superpixels."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
                      help="Same seed and batch size, same explanation on one machine."),
         click.option("--device", metavar="NAME", help="cpu, cuda or mps.  [default: fastest]"),

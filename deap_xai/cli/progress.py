@@ -72,13 +72,17 @@ def _in_lines() -> Callable[[Tally], None]:
             return
         told, done = now, tally.explained + tally.failed
         rate = _an_hour(tally, now - begun)
-        left = f", {(tally.total - done) / rate:.1f} hours left" if rate else ""
+        left = f", {_told((tally.total - done) / rate)} left" if rate else ""
         click.echo(
             f"{done}/{tally.total} images, {rate:.0f} an hour, {tally.failed} failed{left}",
             err=True,
         )
 
     return report
+
+
+def _told(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
 
 
 def _an_hour(tally: Tally, seconds: float) -> float:

@@ -69,6 +69,7 @@ def test_a_search_without_offspring_is_told(make_explainer, image, algorithm):
         return any("ended within its first generation" in note for note in e.warnings)
 
     assert told(budget=25)
+    assert not told(budget=1)  # nobody was evaluated, which is told instead
     assert not told(budget=90)
 
 

@@ -111,7 +111,7 @@ def unbred(function: Callable[..., Any], found: Any, evaluated: int) -> list[str
     found
         What it returned: of a population and a logbook the latter is looked at.
     evaluated
-        How many distinct individuals were.
+        How many distinct individuals were; of none something else is told.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def unbred(function: Callable[..., Any], found: Any, evaluated: int) -> list[str
     if not isinstance(logbook, tools.Logbook) or not logbook:
         return []
     begun = sum(row.get("nevals", 0) for row in logbook if row.get("gen") == 0)
-    if evaluated > begun or {"mate", "mutate"} <= set(defaults_of(function).idle):
+    if not 0 < evaluated <= begun or {"mate", "mutate"} <= set(defaults_of(function).idle):
         return []
     return [
         "the search ended within its first generation: crossover, mutation and selection had no "

@@ -193,7 +193,8 @@ class Ranking:
         new = [key for key in dict.fromkeys(keys) if key not in guesses]
         if new:
             masks = np.frombuffer(b"".join(new), bool).reshape(len(new), -1)
-            guesses |= zip(new, zip(*self._model.predict(masks), strict=True), strict=True)
+            mean, deviation = (part.tolist() for part in self._model.predict(masks))
+            guesses |= zip(new, zip(mean, deviation, strict=True), strict=True)
         return np.array([guesses[key] for key in keys]).T
 
     def _suggestions(self) -> list[Order]:

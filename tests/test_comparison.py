@@ -433,6 +433,16 @@ def test_objectives_that_no_variant_heeds_are_told(compared):
     assert said == ["c: the select operator has no part in eaSurrogate"]
 
 
+def test_variants_that_never_differed_are_told(compared):
+    variants = {name: {"operators": {"mate": name}} for name in ("cxUniform", "cxRegion")}
+    base = {"algorithm": "eaElitist", "population": 30}
+    told = "all runs of cxUniform, cxRegion are the same, mask by mask"
+    found = compared(variants, seeds=2, base={**base, "budget": 25})
+    assert [note for note in found.notes if note.startswith(told)]
+    found = compared(variants, seeds=2, base={**base, "budget": 90})
+    assert not [note for note in found.notes if note.startswith("all runs of")]
+
+
 def test_calls_under_other_fills_are_counted(compared, model):
     objectives = ["probability", "size", "robustness"]
     variants = {"plain": {}, "robust": {"objectives": objectives}}

@@ -251,8 +251,25 @@ def make_comparison(
             "fill or segments vary: such variants answer about other pictures, so a higher number "
             "isn't a better search"
         )
+    notes += [
+        f"all runs of {', '.join(names)} are the same, mask by mask: what differs between them had "
+        "no part in the search; a larger budget or a smaller population may give it one"
+        for names in _same(records)
+    ]
     long = pd.concat([_trajectory(record) for record in records], ignore_index=True)
     return Comparison(table, long, failed, identities, tuple(notes))
+
+
+def _same(records: Sequence[Record]) -> list[list[str]]:
+    """Variants whose every run has the same answers in the same order."""
+    runs: dict[str, list[Any]] = {}
+    for record in records:
+        answers = record.archive.masks.tobytes(), record.archive.probabilities.tobytes()
+        runs.setdefault(record.run.variant, []).append((record.run[:2], record.run.seed, answers))
+    alike: dict[Any, list[str]] = {}
+    for variant, found in runs.items():
+        alike.setdefault(tuple(found), []).append(variant)
+    return [names for names in alike.values() if len(names) > 1]
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -292,6 +292,17 @@ def test_attribution_climbs_as_long_as_it_gains(seed):
     assert ranking.better(ranking.order, np.arange(60), -DOUBT) is ranking.order
 
 
+def test_after_an_attribution_the_model_may_learn_more():
+    model, archive = case(3)
+    ranking = Ranking(archive, model)
+    ranking.attribution(np.random.default_rng(0), 16)
+    model.known = -model.known
+    order = np.arange(len(model.known))
+    assert ranking.values([order])[0] == pytest.approx(
+        value_by_hand(order, archive, model, trade=ranking.trade)
+    )
+
+
 def test_a_chain_counts_for_what_it_hides_as_well():
     """Through 0 and 1 slightly more probable, through 0 and 2 much less where they are hidden."""
     kept = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]], bool)

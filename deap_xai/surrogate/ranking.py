@@ -105,7 +105,7 @@ class Ranking:
 
         At most so many rounds of climbing; fewer, where no superpixel's move is a gain any more.
         """
-        self._guesses = {}  # neither the model nor the archive changes any more
+        self._guesses = {}  # until it is done neither the model nor the archive changes
         for _ in range(2):  # the first weighs deletion by a mere numbering
             self.settle()
         idle = 0
@@ -115,6 +115,7 @@ class Ranking:
             idle = idle + len(some) if self.order is before else 0
             if idle >= len(self.order):
                 break
+        self._guesses = None
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
@@ -193,8 +194,8 @@ class Ranking:
         new = [key for key in dict.fromkeys(keys) if key not in guesses]
         if new:
             masks = np.frombuffer(b"".join(new), bool).reshape(len(new), -1)
-            mean, deviation = (part.tolist() for part in self._model.predict(masks))
-            guesses |= zip(new, zip(mean, deviation, strict=True), strict=True)
+            both = np.broadcast_arrays(*self._model.predict(masks))
+            guesses |= zip(new, np.transpose(both).tolist(), strict=True)
         return np.array([guesses[key] for key in keys]).T
 
     def _suggestions(self) -> list[Order]:

@@ -237,7 +237,11 @@ def registry(kind: str, **settings: Any) -> Registry:
 
 
 def check_call(
-    what: str, function: Callable[..., Any], takes: Sequence[str], given: Iterable[str] = ()
+    what: str,
+    function: Callable[..., Any],
+    takes: Sequence[str],
+    given: Iterable[str] = (),
+    hint: str = "get anything else in its spec, name:parameter=value, or from functools.partial",
 ) -> None:
     """See now, not amid a run, that a function can be called as it will be.
 
@@ -251,6 +255,8 @@ def check_call(
         What it is called with, by position.
     given
         What it is called with beside these, by name.
+    hint
+        What else it must do, for the message.
 
     Raises
     ------
@@ -276,8 +282,7 @@ def check_call(
         name = getattr(plain, "__name__", type(plain).__name__)
         raise SettingError(
             f"{what} {name!r} can't be called with ({', '.join(takes)}): {error}; it must take "
-            "these, and get anything else in its spec, name:parameter=value, or from "
-            "functools.partial"
+            f"these, and {hint}"
         ) from error
 
 

@@ -101,7 +101,7 @@ ANSWERS = {
     "percent": (lambda x: np.tile([20.0, 80.0], (len(x), 1)), "from 20 to 80"),
     "strings": (lambda x: [["0.5", "0.5"]] * len(x), "answered with <U3"),
     "ragged": (lambda x: [[0.5, 0.5], [0.5], [1.0]], "rows of different lengths"),
-    "none": (lambda x: None, "rows of different lengths or no numbers"),
+    "none": (lambda x: None, "3 images with an object of class NoneType, expected"),
     "scalar": (lambda x: 0.5, r"shape \(\)"),
     "bool": (lambda x: np.ones((len(x), 2), bool), "answered with bool"),
 }

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from deap_xai.backends import Backend, FunctionBackend, backends, load_backend
 from deap_xai.backends.classes import class_index, class_name
@@ -69,6 +70,8 @@ def test_registered_backends_take_options_and_values(monkeypatch):
         (None, "got NoneType"),
         (torch.nn.Linear, "got the class Linear"),
         (FunctionBackend, "got the class FunctionBackend"),
+        (torchvision.models.resnet18, r"'resnet18' can't be called with \(images\).*what builds a"),
+        (lambda: None, r"can't be called with \(images\): too many positional arguments"),
     ],
 )
 def test_what_is_no_model(model, message):

@@ -320,7 +320,7 @@ def test_the_batch_command(tmp_path):
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
     assert result.exit_code == 1  # nothing could be explained
     assert "1 failed: " in result.stderr
-    assert "(1 x ImageError)" in result.stderr
+    assert "\n  1 x ImageError, as bad.png: '" in result.stderr
     PILImage.fromarray(creature(3).image).save(folder / "good.png")
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
     assert result.exit_code == 0

@@ -163,6 +163,8 @@ class Backend(ABC):
             rows = np.asarray(answer, dtype=object)
         if rows.dtype == object or rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:
             came = "rows of different lengths or no numbers"
+            if rows.ndim == 0:
+                came = f"an object of class {type(answer).__name__}"
             raise BackendError(
                 f"{self.name} answered {n} images with "
                 f"{came if rows.dtype == object else f'shape {rows.shape}'}, expected ({n}, "

@@ -14,7 +14,7 @@ from typing import Any
 from deap_xai.backends.base import Backend
 from deap_xai.backends.function import FunctionBackend
 from deap_xai.errors import BackendError, SettingError, check_count
-from deap_xai.registry import parse_spec, registry
+from deap_xai.registry import check_call, parse_spec, registry
 
 __all__ = ["backends", "load_backend"]
 
@@ -130,6 +130,8 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
     if callable(model) and not isinstance(model, type):
         # A function runs where it runs; the device is for models that we move.
         options.pop("device", None)
+        hint = "return probabilities; call what builds a model, and give what it returns"
+        check_call("model", model, ["images"], hint=hint)
         return _call(FunctionBackend, options, "a function", model)
     came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     raise SettingError(

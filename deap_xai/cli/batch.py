@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import click
@@ -74,7 +75,8 @@ def batch(
         f"{tally.explained} of {tally.total} images explained{earlier}: {out / 'results.parquet'}"
     )
     if tally.failed:
-        click.echo(f"{tally.failed} failed: {out / 'failures.csv'} ({_commonest(out)})", err=True)
+        lines = [f"{tally.failed} failed: {out / 'failures.csv'}", *_why(out)]
+        click.echo("\n".join(lines), err=True)
     if not tally.explained:
         sys.exit(1)
     click.echo(f"Next: deap-xai summary {out}")
@@ -87,8 +89,14 @@ def _searched_on(out: Path) -> str:
     return f"auto took {chosen['engine']} in {chosen['precision']} for this run"
 
 
-def _commonest(out: Path) -> str:
+def _why(out: Path) -> list[str]:
+    """Of the commonest kinds of error how many there were, and one as an example."""
     from deap_xai.runs.folder import RunFolder
 
-    reasons = Counter(failure.error for failure in RunFolder(out).failures().values())
-    return ", ".join(f"{count} x {error}" for error, count in reasons.most_common(3))
+    failures = list(RunFolder(out).failures().values())
+    kinds = Counter(failure.error for failure in failures)
+    examples = {failure.error: failure for failure in reversed(failures)}
+    return [
+        f"  {count} x {kind}, as {shorten(f'{examples[kind].image}: {examples[kind].reason}', 200)}"
+        for kind, count in kinds.most_common(3)
+    ]

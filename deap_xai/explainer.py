@@ -346,7 +346,7 @@ class Explainer:
                 raise
             budget.calls = budget.spent  # whoever pressed Ctrl-C doesn't wait for checks either
             return ["the search was interrupted; this is the best so far, without checks"]
-        return unbred(self._algorithm, found, len(fitness.evaluated))
+        return unbred(found, len(fitness.evaluated))
 
     def _drop(self, evaluator: Evaluator) -> None:
         """Ask for the picked mask without each of its superpixels, until none can go."""

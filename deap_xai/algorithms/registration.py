@@ -101,15 +101,13 @@ def unheeded(
     ]
 
 
-def unbred(function: Callable[..., Any], found: Any, evaluated: int) -> list[str]:
+def unbred(found: Any, evaluated: int) -> list[str]:
     """What a reader should know where a search ended before anybody was bred.
 
     Parameters
     ----------
-    function
-        The algorithm.
     found
-        What it returned: of a population and a logbook the latter is looked at.
+        What the algorithm returned: of a population and a logbook the latter is looked at.
     evaluated
         How many distinct individuals were; of none something else is told.
 
@@ -117,16 +115,16 @@ def unbred(function: Callable[..., Any], found: Any, evaluated: int) -> list[str
     --------
     >>> logbook = tools.Logbook()
     >>> logbook.record(gen=0, nevals=40)
-    >>> unbred(print, ([], logbook), evaluated=40)[0].partition(":")[0]
+    >>> unbred(([], logbook), evaluated=40)[0].partition(":")[0]
     'the search ended within its first generation'
-    >>> unbred(print, ([], logbook), evaluated=50)
+    >>> unbred(([], logbook), evaluated=50)
     []
     """
     logbook = found[-1] if isinstance(found, tuple) and found else None
     if not isinstance(logbook, tools.Logbook) or not logbook:
         return []
     begun = sum(row.get("nevals", 0) for row in logbook if row.get("gen") == 0)
-    if not 0 < evaluated <= begun or {"mate", "mutate"} <= set(defaults_of(function).idle):
+    if not 0 < evaluated <= begun:
         return []
     return [
         "the search ended within its first generation: crossover, mutation and selection had no "

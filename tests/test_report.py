@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -85,6 +86,8 @@ def test_seeds_are_compared(folder):  # noqa: F811
     result = run("frog.png", "--seeds", "3", "--report", "frog.html", "--quiet")
     assert result.exit_code == 0, result.output
     assert "\n  3 seeds overlap by " in result.stdout
+    one, every = re.findall(r"(\d+) model calls in", result.stdout)
+    assert int(every) == 3 * int(one)  # no fewer masks than there are calls
     assert "masks of 3 seeds overlap" in (folder / "frog.html").read_text()
     facts = json.loads(run("frog.png", "--seeds", "2", "--json").stdout)
     assert facts["consensus"]["seeds"] == 2

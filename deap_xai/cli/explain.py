@@ -167,8 +167,12 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
         f"  {counted(e.model_calls, 'model call')} in {e.seconds:.1f} s",
     ]
     if agreed is not None and len(agreed.explanations) > 1:
-        n = len(agreed.explanations)
-        lines.append(f"  {n} seeds overlap by {agreed.jaccard:.2f} (1: the same superpixels)")
+        runs, overlap = agreed.explanations, f"{agreed.jaccard:.2f}"
+        calls, seconds = sum(run.model_calls for run in runs), sum(run.seconds for run in runs)
+        lines += [
+            f"  {len(runs)} seeds overlap by {overlap} (1: the same superpixels)",
+            f"  {counted(calls, 'model call')} in {seconds:.1f} s for all of them",
+        ]
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])
 
 

@@ -137,9 +137,10 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
         notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")
     if not isnan(full):
         answer = own.answers(full_and_empty(len(mask))[:1])[0]
-        if (top := int(answer.argmax())) != own.target:
+        top = int(answer.argmax())
+        if answer[top] > answer[own.target]:
             name = class_name(top, own.backend.class_names)
-            notes.append(f"the model's own answer is {name} ({answer[top]:.3f}), another class")
+            notes.append(f'the model itself answers another class, "{name}" ({answer[top]:.3f})')
     return notes
 
 

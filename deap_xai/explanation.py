@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Checks", "Explanation"]
 
+INTERRUPTED = ("the search was interrupted", "the checks were interrupted")
+"""How the warnings begin that tell of Ctrl-C."""
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -141,7 +144,7 @@ class Explanation:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C came while it was made; it is the best found until then."""
-        return any("interrupted" in text for text in self.warnings)
+        return any(text.startswith(INTERRUPTED) for text in self.warnings)
 
     @property
     def droppable(self) -> NDArray[np.intp]:

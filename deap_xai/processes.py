@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from threadpoolctl import ThreadpoolController
 
@@ -26,12 +27,31 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
+class _Limit:
+    """BLAS held to one thread by so many holders at a time."""
+
+    lock, holders, set_by_first = threading.Lock(), 0, cast(Any, None)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread within a ``with``.
 
     A search's own matrices are too small to be worth more, and sums come out the same everywhere.
+    Of several at a time, in whatever threads, the first sets the limit and the last lifts it: each
+    by itself would put back what it found, which may be another's limit.
     """
-    return _libraries().limit(limits=1, user_api="blas")
+    with _Limit.lock:
+        if not _Limit.holders:
+            _Limit.set_by_first = _libraries().limit(limits=1, user_api="blas")
+        _Limit.holders += 1
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.holders -= 1
+            if not _Limit.holders:
+                _Limit.set_by_first.restore_original_limits()
 
 
 @lru_cache(maxsize=1)

@@ -443,6 +443,13 @@ def test_variants_that_never_differed_are_told(compared):
     assert not [note for note in found.notes if note.startswith("all runs of")]
 
 
+def test_runs_that_their_algorithm_ended_are_told(compared):
+    variants = {"a": {"population": 10}, "b": {"population": 12}}
+    found = compared(variants, seeds=1, base={"budget": 300, "algorithm": "eaNSGA2:ngen=1"})
+    told = [note for note in found.notes if "ended before 300 model calls" in note]
+    assert "nothing new was left to ask or the algorithm was to end" in told[0]
+
+
 def test_calls_under_other_fills_are_counted(compared, model):
     objectives = ["probability", "size", "robustness"]
     variants = {"plain": {}, "robust": {"objectives": objectives}}

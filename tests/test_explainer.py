@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from conftest import WANTED, CellModel, cell_probability
 from deap import algorithms as deap_algorithms
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import deap_xai as dx
+from deap_xai import Explainer
 from deap_xai.algorithms import algorithms
 from deap_xai.errors import BackendError, DeapXaiError, ImageError, SettingError
+from deap_xai.processes import one_blas_thread
 
 FULL = cell_probability(np.ones((1, 16), bool))[0]
 
@@ -62,6 +64,20 @@ def test_a_search_computes_with_one_thread_of_blas(make_explainer, image):
     assert threads() == before
 
 
+def test_searches_side_by_side_leave_blas_as_it_was():
+    def threads():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(threads()) == {1}
+        second.__exit__(None, None, None)
+        assert set(threads()) == {2}
+
+
 @pytest.mark.parametrize("algorithm", ["eaElitist", "eaNSGA2", "eaMuPlusLambda"])
 def test_a_search_without_offspring_is_told(make_explainer, image, algorithm):
     def told(**settings):
@@ -79,9 +95,34 @@ def test_algorithms_that_breed_otherwise_are_not_told(make_explainer, image, alg
     assert not any("first generation" in note for note in e.warnings)
 
 
+@pytest.mark.parametrize("algorithm", ["eaElitist", "eaNSGA2", "eaMuPlusLambda"])
+def test_offspring_that_are_all_known_are_offspring(image, model, algorithm):
+    """Of four superpixels the first generation has all masks there are, some of them twice."""
+    settings = {"segments": "grid:n_segments=4", "algorithm": algorithm, "population": 60}
+    e = Explainer(model, **settings, budget=300).explain(image)
+    assert len(e.archive) == 16
+    assert not any("first generation" in note for note in e.warnings)
+
+
+def test_a_tie_is_no_other_class(image):
+    def undecided(views):
+        return np.full((len(views), 2), 0.5)
+
+    e = Explainer(undecided, segments="grid:n_segments=4", budget=20).explain(image, target=1)
+    assert not any("another class" in note for note in e.warnings)
+
+
+def test_a_class_of_that_name_interrupts_nothing(image, model):
+    names = ["plain", "interrupted call"]
+    explainer = Explainer(model, segments="grid:n_segments=9", budget=30, class_names=names)
+    e = explainer.explain(image, target="plain")
+    assert any("interrupted call" in note for note in e.warnings)
+    assert not e.interrupted
+
+
 def test_the_models_own_answer_is_told_where_another_class_is_explained(make_explainer, image):
     found = {t: make_explainer(budget=40).explain(image, target=t).warnings for t in (0, 1, None)}
-    own = f"the model's own answer is class 1 ({FULL:.3f}), another class"
+    own = f'the model itself answers another class, "class 1" ({FULL:.3f})'
     assert own in found[0]
     assert own not in found[1] + found[None]
 

@@ -397,6 +397,15 @@ def test_kinds_of_notes_are_named_by_one_of_them(gallery):
     assert options[3:] == ["the empty view alone gives 0.000, and the like (715)"]
 
 
+def test_notes_that_name_other_classes_are_of_one_kind(browser, tmp_path):
+    notes = [f'the model itself answers another class, "{name}" (0.5)' for name in ("newt", "toad")]
+    rows = [{"image": f"{n}.jpg", "warnings": [note]} for n, note in enumerate(notes)]
+    (tmp_path / "index.html").write_text(gallery_page(rows, "a run"))
+    open_page(browser, tmp_path / "index.html")
+    options = [option.text for option in Select(browser.find_element("id", "warning")).options]
+    assert options[3:] == [f"{notes[0]}, and the like (2)"]
+
+
 def test_cards_of_one_file_name_show_their_folders(browser, tmp_path):
     rows = [{"image": name} for name in ("a/frog.jpg", "b/frog.jpg", "b/toad.jpg")]
     (tmp_path / "index.html").write_text(gallery_page(rows, "a run"))

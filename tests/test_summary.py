@@ -321,6 +321,10 @@ def test_the_batch_command(tmp_path):
     assert result.exit_code == 1  # nothing could be explained
     assert "1 failed: " in result.stderr
     assert "\n  1 x ImageError, as bad.png: '" in result.stderr
+    (folder / "bad.png").rename(folder / f"{'x' * 210}.png")
+    result = shell("batch", folder, "--out", tmp_path / "long", *RUN)
+    assert f"\n  1 x ImageError, as {'x' * 80}: '" in result.stderr
+    (folder / f"{'x' * 210}.png").rename(folder / "bad.png")
     PILImage.fromarray(creature(3).image).save(folder / "good.png")
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
     assert result.exit_code == 0

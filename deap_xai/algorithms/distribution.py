@@ -63,7 +63,9 @@ class UMDA:
         self.marginals = np.clip(moved, margin, 1 - margin)
 
 
-@algorithm(objectives=("probability",), select="selBest", pick="best", idle=("mate", "mutate"))
+@algorithm(
+    objectives=("probability",), select="selBest", pick="best", idle=("bits", "mate", "mutate")
+)
 def eaUMDA(
     population: list[Any],
     toolbox: Any,

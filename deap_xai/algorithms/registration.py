@@ -124,7 +124,9 @@ def unbred(found: Any, evaluated: int) -> list[str]:
     if not isinstance(logbook, tools.Logbook) or not logbook:
         return []
     begun = sum(row.get("nevals", 0) for row in logbook if row.get("gen") == 0)
-    if not 0 < evaluated <= begun:
+    # Offspring may all be known masks; a generation that wasn't whole isn't in the logbook.
+    later = any(row.get("nevals", 0) for row in logbook if row.get("gen") != 0)
+    if later or not 0 < evaluated <= begun:
         return []
     return [
         "the search ended within its first generation: crossover, mutation and selection had no "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import click
@@ -96,7 +95,8 @@ def _why(out: Path) -> list[str]:
     failures = list(RunFolder(out).failures().values())
     kinds = Counter(failure.error for failure in failures)
     examples = {failure.error: failure for failure in reversed(failures)}
-    return [
-        f"  {count} x {kind}, as {shorten(f'{examples[kind].image}: {examples[kind].reason}', 200)}"
-        for kind, count in kinds.most_common(3)
-    ]
+    lines = []
+    for kind, count in kinds.most_common(3):
+        image, reason = examples[kind].image, " ".join(examples[kind].reason.split())
+        lines.append(f"  {count} x {kind}, as {image:.80}: {reason:.200}")
+    return lines

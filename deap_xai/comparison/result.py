@@ -244,7 +244,8 @@ def make_comparison(
     if early:
         notes.append(
             f"{counted(early, 'run')} ended before {counted(design.budget, 'model call')}, since "
-            "the search found nothing new to ask; the last value stands for the rest"
+            "nothing new was left to ask or the algorithm was to end; the last value stands for "
+            "the rest"
         )
     if any({"fill", "segments"} & settings.keys() for settings in design.variants.values()):
         notes.append(
@@ -252,8 +253,9 @@ def make_comparison(
             "isn't a better search"
         )
     notes += [
-        f"all runs of {', '.join(names)} are the same, mask by mask: what differs between them had "
-        "no part in the search; a larger budget or a smaller population may give it one"
+        f"all runs of {', '.join(names)} are the same, mask by mask; where searches end within "
+        "their first generation, as operators have no part then, allow more model calls or a "
+        "smaller population"
         for names in _same(records)
     ]
     long = pd.concat([_trajectory(record) for record in records], ignore_index=True)

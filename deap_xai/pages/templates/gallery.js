@@ -9,8 +9,8 @@ function make(tag, properties, ...children) {
   return element;
 }
 
-// Warnings that differ in their numbers alone are of one kind, which its first one stands for.
-const kind = (text) => text.replace(/\d+(\.\d+)?/g, "…");
+// Warnings that differ in numbers or names alone are of one kind, which its first one stands for.
+const kind = (text) => text.replace(/"[^"]*"|\d+(\.\d+)?/g, "…");
 
 function options(select, texts, name = (text) => text) {
   const counts = new Map();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -340,8 +341,11 @@ def test_menus_speak_to_visitors_and_say_everything_once():
     assert "white" in {spec: text for text, spec in fill_choices("mean")}["color"]
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("algorithm", algorithms.names())
+# First bits are drawn for eaUMDA, which changes what chance gives it next, but not used.
+PARTS = [pair for pair in product(algorithms.names(), ROLES) if pair != ("eaUMDA", "bits")]
+
+
+@pytest.mark.parametrize(("algorithm", "role"), PARTS)
 def test_an_operator_is_heeded_where_it_makes_a_difference(algorithm, role, make_explainer, image):
     asked = []
     for spec in [spec for _, spec in operator_choices(role, None)][-2:]:

@@ -120,6 +120,16 @@ def test_a_class_of_that_name_interrupts_nothing(image, model):
     assert not e.interrupted
 
 
+def test_first_bits_have_no_part_in_umda(make_explainer, image):
+    def explained(bits):
+        operators = {"bits": bits}
+        return make_explainer(algorithm="eaUMDA", operators=operators, budget=90).explain(image)
+
+    found = [explained(lambda n: [1] * n), explained(lambda n: [1] + [0] * (n - 1))]
+    assert np.array_equal(*(e.archive.masks for e in found))
+    assert "the bits operator has no part in eaUMDA" in found[0].warnings
+
+
 def test_the_models_own_answer_is_told_where_another_class_is_explained(make_explainer, image):
     found = {t: make_explainer(budget=40).explain(image, target=t).warnings for t in (0, 1, None)}
     own = f'the model itself answers another class, "class 1" ({FULL:.3f})'

@@ -22,6 +22,10 @@ from deap_xai.processes import one_blas_thread
 FULL = cell_probability(np.ones((1, 16), bool))[0]
 
 
+def blas_threads():
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+
 def test_it_finds_what_was_enough(make_explainer, image):
     e = make_explainer(budget=600, seed=1).explain(image)
     assert (e.mask == WANTED).all()
@@ -52,30 +56,24 @@ def test_the_model_never_sees_more_than_the_budget(make_explainer, image, model,
 
 
 def test_a_search_computes_with_one_thread_of_blas(make_explainer, image):
-    def threads():
-        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
-
     def watching(population, toolbox):
-        amid.extend(threads())
+        amid.extend(blas_threads())
 
-    amid, before = [], threads()
+    amid, before = [], blas_threads()
     make_explainer(algorithm=watching, budget=20).explain(image)
     assert amid == [1] * len(before)
-    assert threads() == before
+    assert blas_threads() == before
 
 
 def test_searches_side_by_side_leave_blas_as_it_was():
-    def threads():
-        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
-
     with threadpool_limits(2, user_api="blas"):
         first, second = one_blas_thread(), one_blas_thread()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
-        assert set(threads()) == {1}
+        assert set(blas_threads()) == {1}
         second.__exit__(None, None, None)
-        assert set(threads()) == {2}
+        assert set(blas_threads()) == {2}
 
 
 @pytest.mark.parametrize("algorithm", ["eaElitist", "eaNSGA2", "eaMuPlusLambda"])

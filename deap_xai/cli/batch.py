@@ -97,6 +97,7 @@ def _why(out: Path) -> list[str]:
     examples = {failure.error: failure for failure in reversed(failures)}
     lines = []
     for kind, count in kinds.most_common(3):
-        image, reason = examples[kind].image, " ".join(examples[kind].reason.split())
+        example = examples[kind]
+        image, reason = (" ".join(text.split()) for text in (example.image, example.reason))
         lines.append(f"  {count} x {kind}, as {image:.80}: {reason:.200}")
     return lines

@@ -242,8 +242,9 @@ def checked(
         shown,
         checks,
         [
-            f"the checks came upon a mask that would be shown instead, of size {better.size} and "
-            f"probability {_told(better.probability)}; it is on the front, unchecked"
+            f"the checks came upon a better mask, of size {better.size} and probability "
+            f"{_told(better.probability)}, and too few model calls were left to check it: it is on "
+            "the front; a larger budget may show it"
         ],
     )
 

@@ -141,7 +141,6 @@ class Explainer:
         self._loop_objectives = own or resolve_objectives(loop.objectives)
         self._loop_operators = {**loop.operators, **as_roles(operators)}
         self.operators = {**defaults.operators, **as_roles(operators)}
-        self._roles = tuple(defaults.operators)
         self.objectives = own or resolve_objectives(defaults.objectives)
         for role, spec in self.operators.items():
             as_operator(role, spec, n_segments=2, n_objectives=len(self.objectives))
@@ -215,6 +214,7 @@ class Explainer:
             others are done; it carries their explanations.
         """
         if isinstance(image, list | tuple):
+            self.check_roles()  # now, not once for each image
             return self._explain_together(image, target, progress)
         if progress is True:
             with progress_bar(image_name(image), self.picked) as report:
@@ -229,10 +229,7 @@ class Explainer:
         return self._conclude(evaluator, fitness, notes, start)
 
     def _explain_together(
-        self,
-        images: Sequence[Any],
-        target: Any,
-        progress: Callable[[Evaluator], None] | bool | None,
+        self, images: Sequence[Any], target: Any, progress: Any
     ) -> list[Explanation]:
         one_each = isinstance(target, list | tuple) or getattr(target, "ndim", 0) == 1
         targets = list(target) if one_each else [target] * len(images)
@@ -265,8 +262,7 @@ class Explainer:
         that is called: of this evaluator and these objectives. Returns what the algorithm does, in
         DEAP's way the last population and a logbook; None where the budget ended before it did.
         """
-        if isinstance(self.algorithm, str):  # a function of the user's may want any role
-            check_roles(self.operators, self._roles)
+        self.check_roles()
         with one_blas_thread(), seeded(self.seed), suppress(BudgetExhausted):
             for mask in full_and_empty(evaluator.n_segments):
                 # One by one, as when the full view tells the target: last digits may depend on it.
@@ -308,6 +304,11 @@ class Explainer:
         """
         evaluator = self.evaluator(image, target)
         return make_toolbox(evaluator, self._loop_objectives, self._loop_operators, self.seed)
+
+    def check_roles(self) -> None:
+        """Refuse operators for which a named algorithm has no role; a :meth:`toolbox` takes any."""
+        if isinstance(self.algorithm, str):  # a function of the user's may want any role
+            check_roles(self.operators, defaults_of(self._algorithm).operators)
 
     def limits(self) -> Budget:
         """The budget that was given, or the default where none was."""

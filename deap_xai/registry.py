@@ -276,14 +276,23 @@ def check_call(
     except (TypeError, ValueError):  # some built-ins have none
         return
     try:
-        signature.bind(*takes, **dict.fromkeys(given))
+        bound = signature.bind_partial(*takes, **dict.fromkeys(given)).arguments
+        if lacking := [
+            key for key, p in signature.parameters.items() if key not in bound and _needed(p)
+        ]:
+            raise TypeError(f"it also needs {', '.join(lacking)}")
     except TypeError as error:
         plain = getattr(function, "func", function)
         name = getattr(plain, "__name__", type(plain).__name__)
         raise SettingError(
             f"{what} {name!r} can't be called with ({', '.join(takes)}): {error}; it must take "
-            f"these, and {hint}"
+            f"what is in the brackets, and {hint}"
         ) from error
+
+
+def _needed(parameter: inspect.Parameter) -> bool:
+    several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not several
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -148,7 +149,7 @@ def test_a_model_that_fails_on_one_image_does_not_end_the_others(folder, monkeyp
         (["frog.png", "--segments", "slic:n=5"], 1, "has no parameter 'n'"),
         (["frog.png", "--algorithm", "eaElitst"], 1, "did you mean 'eaElitist'"),
         (["frog.png", "--set", "mate=cxNothing"], 1, "unknown operator 'cxNothing'"),
-        (["frog.png", "--set", "mutate=mutGaussian"], 1, "'mu'"),
+        (["frog.png", "--set", "mutate=mutGaussian"], 1, "it also needs mu, sigma;"),
         (
             ["frog.png", "--set", "mate=cxMessyOnePoint", "--population", "8"],
             1,
@@ -172,6 +173,26 @@ def test_user_errors_are_one_line(folder, args, code, message):
     given = [pair for pair in zip(SMALL[::2], SMALL[1::2], strict=True) if pair[0] not in args]
     result = run(*args, *(word for pair in given for word in pair), small=False)
     assert message in only_line(result, code)
+
+
+def test_a_role_that_nobody_plays_is_told_once(folder):
+    result = run("frog.png", "toad.png", "--set", "mat=cxUniform", "--out", "out")
+    assert "unknown role 'mat'" in only_line(result, 1)
+    assert not (folder / "out").exists()
+
+
+def test_what_is_refused_leaves_no_folder(folder):
+    assert run("frog.png", "toad.png", "--report", "a.html", "--out", "out").exit_code == 2
+    assert not (folder / "out").exists()
+
+
+def test_whoever_reads_this_may_stop_reading(folder, monkeypatch):
+    def closed(*args, **settings):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("click.echo", closed)
+    result = run("frog.png", "toad.png", "--json")
+    assert (result.exit_code, result.output) == (1, "")
 
 
 def test_a_file_that_can_not_be_written(folder):

@@ -129,6 +129,7 @@ def test_mistakes_are_one_line(folder, args, code, message):
     assert result.exit_code == code
     assert message in result.stderr.strip().splitlines()[-1]
     assert "Traceback" not in result.output
+    assert not (folder / "deap-xai-compare").exists()
 
 
 def test_other_settings_in_the_same_folder_are_refused(folder):

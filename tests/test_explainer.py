@@ -306,7 +306,7 @@ def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
         ({"pick": lambda points: points[0]}, r"pick '<lambda>' can't .* \(points, full\)"),
         ({"objectives": [(lambda masks: masks, 1)]}, r"objective .*\(evaluator, masks\)"),
         ({"algorithm": lambda population: None}, r"algorithm .*\(population, toolbox\)"),
-        ({"segments": lambda view, n: view}, r"segmenter .*\(view\): .*'n'"),
+        ({"segments": lambda view, n: view}, r"segmenter .*\(view\): it also needs n;"),
         ({"fill": lambda view: view}, r"fill .*\(view, segments\)"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"model": "resnet_18"}, "unknown model"),

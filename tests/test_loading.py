@@ -65,6 +65,7 @@ def test_registered_backends_take_options_and_values(monkeypatch):
     ("model", "message"),
     [
         ("resnet_18", "unknown model 'resnet_18'; did you mean 'resnet18'"),
+        ("mymodels.py", r"unknown model 'mymodels.py'; what mymodels.py makes is mymodels:NAME"),
         ("model.pth", r"unknown model 'model.pth'.*deap-xai list models"),
         (5, "model must be a name, a torch.nn.Module, a function or a Backend; got int"),
         (None, "got NoneType"),
@@ -136,6 +137,11 @@ def test_names_that_only_case_tells_apart():
     with pytest.raises(SettingError, match=r"of the classes 'crane' \(0\), 'crane' \(2\); give an"):
         class_index("crane", ["crane", "kite", "crane"])  # ImageNet's bird, and its machine
     assert class_index("frog", np.array(["toad", "frog"])) == 1
+    named = ["fog", "sarong", "tree frog", "great tailed frog", "frogmouth"]
+    with pytest.raises(
+        SettingError, match="did you mean 'tree frog' or 'great tailed frog' or 'fog'"
+    ):
+        class_index("FROG", named)
 
 
 def test_class_names():

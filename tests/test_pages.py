@@ -348,6 +348,7 @@ def test_minimality_in_words(explanation, p, answer):
         ([3], "Superpixel 3 could"),
         ([3, 9], "Superpixel 3 or 9 could"),
         ([0, 1, 2, 3, 4], "Superpixel 0, 1, 2, 3 or 4 could"),
+        (range(6), "Superpixel 0, 1, 2, 3, 4 or 5 could"),
         (range(7), "Superpixel 0, 1, 2, 3, 4 or any of 2 others could"),
     ],
 )

@@ -88,6 +88,15 @@ def test_each_figure_is_what_its_definition_says(honest):
     assert set(found.odd["tiny"]) == {row["image"] for row in rows if row["area"] < 0.02}
 
 
+def test_classes_that_are_not_drawn_are_counted(honest, monkeypatch):
+    found = dx.summary(honest)
+    classes = len(found.classes) - 1
+    assert found.plot_maps().get_supxlabel() == ""
+    monkeypatch.setattr("deap_xai.runs.figures.MAPS", 1 + 2)
+    told = found.plot_maps().get_supxlabel()
+    assert told == f"not shown: {classes - 2} of {classes} classes, those of fewest pictures"
+
+
 def made_table(**columns):
     """Rows of a table with plain values but for the columns given."""
     n = len(next(iter(columns.values())))
@@ -222,7 +231,7 @@ def test_a_run_of_one_picture_and_one_half_done(tmp_path, image, monkeypatch):
     assert (len(found.ids), found.failed) == (1, 1)
     assert not (tmp_path / "run" / "results.parquet").exists()
     assert "1 picture explained, 1 more failed; model CellModel" in found.table()
-    found.plot_maps()
+    assert found.plot_maps().get_supxlabel() == ""
     with pytest.raises(SettingError, match="no 3 of these explanations are alike"):
         found.plot_groups()
 

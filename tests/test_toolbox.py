@@ -253,16 +253,23 @@ def test_what_users_bind_is_not_replaced(toolbox):
     ("operators", "message"),
     [
         ({"mate": "cxTwoPont"}, "did you mean|unknown operator 'cxTwoPont'"),
-        ({"mutate": "mutGaussian"}, "mutate operator 'mutGaussian' can't be called.*'mu'"),
+        (
+            {"mutate": "mutGaussian"},
+            "mutate operator 'mutGaussian' can't be called.*needs mu, sigma",
+        ),
         (
             {"mutate": "cxTwoPoint"},
-            "mutate operator 'cxTwoPoint' can't be called with .individual.: mis",
+            "mutate operator 'cxTwoPoint' can't be called with .individual.: it also needs ind2;",
         ),
         (
             {"mate": lambda one: (one, one)},
             "mate operator '<lambda>' .*with .ind1, ind2.: too",
         ),
-        ({"select": "selDoubleTournament"}, "select operator .*'fitness_size'"),
+        (
+            {"select": "selDoubleTournament"},
+            "individuals, k.: it also needs fitness_size, parsimony_size, fitness_first; it must",
+        ),
+        ({"select": "selDoubleTournament:fitness_size=3"}, "needs parsimony_size, fitness_first;"),
     ],
 )
 def test_operators_that_can_not_be_called_are_named(make_explainer, image, operators, message):

@@ -70,9 +70,20 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
         return int(number)
     if class_names is None:
         raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
-    close = difflib.get_close_matches(folded_name(target), folded, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    hint = (
+        f"; did you mean {' or '.join(map(repr, close))}?"
+        if (close := _close(target, folded))
+        else ""
+    )
     raise SettingError(f"{what} {target!r} is no class of this model{hint}")
+
+
+def _close(target: str, names: Sequence[str]) -> list[str]:
+    """Three names at most: those with the target as a word in them, then those spelt alike."""
+    said = folded_name(target)
+    within = [name for name in names if said in name.split()]
+    alike = difflib.get_close_matches(said, names, n=3)
+    return [*dict.fromkeys([*within, *alike])][:3]
 
 
 def folded_name(name: str) -> str:

@@ -187,4 +187,6 @@ def _is_module(model: Any) -> bool:
 def _unknown(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    if name.endswith(".py"):
+        hint += f"; what {name} makes is {Path(name).stem}:NAME"
     return f"unknown model {name!r}{hint} (all names: deap-xai list models)"

@@ -145,7 +145,7 @@ def _published_state(name: str, published: Any) -> dict[str, torch.Tensor]:
         raise BackendError(
             f"can't download the weights of {name} ({error}). Fetch {published.url} elsewhere "
             f"and place it at {file}; or give a file with --weights FILE (weights=… in Python); "
-            "or try it without a download: --model demo"
+            "or see what comes out without a download: deap-xai demo"
         ) from error
     except Exception as error:  # a damaged file
         raise BackendError(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from deap_xai.cli.group import INTERRUPTED, main
-from deap_xai.cli.options import explainer_settings, key_and_spec, make_folder, model_options
+from deap_xai.cli.options import explainer_settings, key_and_spec, model_options
 
 __all__ = ["compare"]
 
@@ -74,7 +74,6 @@ def compare(
     from deap_xai.plotting import use_files_only
 
     use_files_only()
-    make_folder(out)
     variants = comparison.factorial(_levels(vary))
     if len(variants) < 2:
         raise click.UsageError(

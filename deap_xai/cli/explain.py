@@ -63,11 +63,12 @@ def explain(
 ) -> None:
     """Show which parts of an image are enough for the model's answer."""
     explainer = make_explainer(settings)
-    if out is not None:
-        make_folder(out)
+    explainer.check_roles()  # now, not once for each image
     names = stems(images)
     pages = [] if report is None else _pages(report, names)
     _check_outputs(images, pages, [] if out is None else [out / f"{name}.png" for name in names])
+    if out is not None:
+        make_folder(out)
     failures = 0
     for number, (image, stem) in enumerate(zip(images, names, strict=True)):
         try:
@@ -83,6 +84,8 @@ def explain(
             if pages:
                 page = explanation.report(pages[number], image=image, consensus=agreed)
                 click.echo(f"wrote {page}", err=True)
+        except BrokenPipeError:  # whoever reads this has seen enough
+            raise
         except Exception as error:  # whatever the model raises, the others' turns come
             known = isinstance(error, (DeapXaiError, OSError))
             told = str(error) if known else f"{type(error).__name__}: {error} ({raised_at(error)})"
@@ -116,7 +119,7 @@ def _stop_if(
         click.echo(f"Stopped: {done} of {seeds} seeds are in this", err=True)
     if left and (few or explanation.interrupted):
         click.echo(f"Stopped: {left} of {images} images weren't begun", err=True)
-    if few or (left and explanation.interrupted):
+    if few or explanation.interrupted:
         sys.exit(INTERRUPTED)
 
 

@@ -83,9 +83,11 @@ def _minimality(explanation: Explanation) -> str:
             "No. Without any one of the kept superpixels the probability falls below that of the "
             "kept part, or of the full view where that is lower (1-minimal)."
         )
-    numbers = [str(number) for number in explanation.droppable[:NAMED]]
-    further = len(explanation.droppable) - len(numbers)
-    last = f"any of {further} others" if further else numbers.pop()
+    numbers = [str(number) for number in explanation.droppable]
+    further = len(numbers) - NAMED
+    if further > 1:
+        numbers[NAMED:] = [f"any of {further} others"]
+    last = numbers.pop()
     either = f"{', '.join(numbers)} or {last}" if numbers else last
     return (
         f"Yes. Superpixel {either} could be dropped without the probability falling below that of "

@@ -52,6 +52,11 @@ def draw_maps(summary: Summary) -> Figure:
                 _frame(axes, place.row, place.column)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
+    if hidden := len(summary.classes[MAPS:]):
+        left_out = (
+            f"not shown: {hidden} of {len(summary.classes) - 1} classes, those of fewest pictures"
+        )
+        figure.supxlabel(left_out, fontsize=8)
     bar = figure.colorbar(image, ax=grid, fraction=0.04, pad=0.02)
     _label(bar, "mean share of the cell that is kept")
     return figure

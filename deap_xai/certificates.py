@@ -18,6 +18,7 @@ from deap_xai.fitness import Evaluator
 from deap_xai.metrics import stability
 from deap_xai.picking import smallest
 from deap_xai.typing import Masks
+from deap_xai.wording import shortened
 
 __all__ = ["Certificate", "Consensus", "all_masks", "certify", "consensus"]
 
@@ -85,7 +86,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
         raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
     if not isinstance(evaluator, Evaluator):
         raise SettingError(
-            f"certify takes an evaluator, such as explainer.evaluator(image); got {evaluator!r:.80}"
+            "certify takes an evaluator, such as explainer.evaluator(image); got "
+            f"{shortened(evaluator)}"
         )
     masks = all_masks(evaluator.n_segments)
     if evaluator.budget.allowed(len(masks)) < len(masks):

@@ -14,6 +14,7 @@ from deap_xai.backends.classes import class_index
 from deap_xai.errors import SettingError
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Mask, Masks
+from deap_xai.wording import shortened
 
 if TYPE_CHECKING:
     from deap_xai.fitness import Evaluator
@@ -59,7 +60,7 @@ class Objective(NamedTuple):
             values = np.zeros(0)
         if values.shape != (len(masks),) or not np.isfinite(values).all():
             raise SettingError(
-                f"objective {self.name!r} returned {f'{answer!r}':.80} for {len(masks)} masks; "
+                f"objective {self.name!r} returned {shortened(answer)} for {len(masks)} masks; "
                 f"expected {len(masks)} finite numbers"
             )
         return values

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from deap_xai.archive import FrontPoint, reaches
 from deap_xai.errors import SettingError
 from deap_xai.registry import registry
+from deap_xai.wording import shortened
 
 __all__ = ["best", "knee", "picked_by", "picks", "smallest", "unmet", "within"]
 
@@ -66,7 +67,7 @@ def picked_by(
     point = pick(points, full)
     if not isinstance(point, FrontPoint):
         raise SettingError(
-            f"pick gave {point!r:.80}; expected one of the front's points that it was given"
+            f"pick gave {shortened(point)}; expected one of the front's points that it was given"
         )
     return point
 

@@ -17,6 +17,7 @@ from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
 from deap_xai.operators import on_masks, operators
 from deap_xai.registry import Spec, check_call
+from deap_xai.wording import shortened
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_operator", "as_roles", "check_roles", "make_toolbox"]
 
@@ -101,7 +102,7 @@ def as_roles(operators: Any) -> dict[str, Spec]:
     if not isinstance(operators, Mapping | None):
         raise SettingError(
             f"operators must map roles to operators, such as {{'mate': 'cxRegion'}}; got "
-            f"{operators!r:.80}"
+            f"{shortened(operators)}"
         )
     return dict(operators or {})
 
@@ -191,8 +192,8 @@ def _make_individual(make: Callable[..., Any], toolbox: Toolbox) -> Any:
         raise OperatorError(f"the initialiser 'bits' must return bits: {error}") from error
     if len(individual) != n_segments or individual.count(0) + individual.count(1) != n_segments:
         raise OperatorError(
-            f"the initialiser 'bits' returned {f'{bits!r}':.80}; expected {n_segments} bits, "
-            "0 or 1, one a superpixel"
+            f"the initialiser 'bits' returned {len(individual)} bits, {shortened(bits)}; expected "
+            f"{n_segments}, each 0 or 1, one a superpixel"
         )
     return individual
 
@@ -260,7 +261,7 @@ def _checked_selection(function: Callable[..., Any]) -> Callable[..., Any]:
         result = _called(name, function, individuals, k, **parameters)
         # Those that take nobody twice, as DEAP's selBest, give what there is.
         if not isinstance(result, Sequence) or not min(k, len(individuals)) <= len(result) <= k:
-            came = f"{len(result)} of them" if isinstance(result, Sequence) else f"{result!r:.80}"
+            came = f"{len(result)} of them" if isinstance(result, Sequence) else shortened(result)
             raise OperatorError(
                 f"{name} returned {came}; expected a list "
                 f"of {k} of the {len(individuals)} individuals that it was given"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+from typing import Any
+
+__all__ = ["counted", "shortened"]
+
+MOST = 80
+"""Characters of what came, in a message."""
 
 
 def counted(n: int, what: str) -> str:
@@ -14,3 +19,15 @@ def counted(n: int, what: str) -> str:
     ('1 model call', '0 masks')
     """
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def shortened(came: Any) -> str:
+    """How Python writes it, in one line; of long ones the beginning.
+
+    Examples
+    --------
+    >>> shortened([0, 1]), shortened([0] * 99)[70:]
+    ('[0, 1]', '0, 0, 0, …')
+    """
+    text = " ".join(repr(came).split())
+    return text if len(text) <= MOST else f"{text[: MOST - 1]}…"

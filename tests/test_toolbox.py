@@ -426,8 +426,8 @@ def test_first_bits_may_be_an_array(make_explainer, image):
 @pytest.mark.parametrize(
     ("bits", "message"),
     [
-        (lambda n: [1] * (n + 1), f"'bits' returned .*; expected {S} bits"),
-        (lambda n: [3] * n, f"'bits' returned .*; expected {S} bits"),
+        (lambda n: [1] * (n + 1), f"'bits' returned {S + 1} bits, .*; expected {S}, each"),
+        (lambda n: [3] * n, f"'bits' returned {S} bits, .3, .*; expected {S}, each 0 or 1"),
         (lambda n: [0.5] * n, "'bits' must return bits: .*float"),
         (lambda n: [999] * n, "'bits' must return bits: .*maximum"),
     ],

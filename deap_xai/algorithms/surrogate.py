@@ -20,6 +20,7 @@ from deap_xai.errors import BudgetExhausted, OperatorError, SettingError
 from deap_xai.metrics import nested
 from deap_xai.surrogate import Ranking
 from deap_xai.typing import Masks
+from deap_xai.wording import shortened
 
 __all__ = ["eaSurrogate"]
 
@@ -141,7 +142,7 @@ class _Search:
         self._model = toolbox.surrogate()
         if lacking := [name for name in LEARNS if not hasattr(self._model, name)]:
             raise OperatorError(
-                f"the operator 'surrogate' made {f'{self._model!r}':.80}, which has no "
+                f"the operator 'surrogate' made {shortened(self._model)}, which has no "
                 f"{', '.join(lacking)}; expected a model such as GaussianProcess"
             )
         self._ranking = Ranking(self.archive, self._model)
@@ -210,7 +211,7 @@ class _Search:
         rows = np.asarray(chosen)
         if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
             raise OperatorError(
-                f"the operator 'acquire' returned {f'{chosen!r}':.80} for {len(pool)} candidates; "
+                f"the operator 'acquire' returned {shortened(chosen)} for {len(pool)} candidates; "
                 "expected the indices of those to ask about"
             )
         return pool[rows]

@@ -15,6 +15,7 @@ from deap_xai.backends.base import Backend
 from deap_xai.backends.function import FunctionBackend
 from deap_xai.errors import BackendError, SettingError, check_count
 from deap_xai.registry import check_call, parse_spec, registry
+from deap_xai.wording import shortened
 
 __all__ = ["backends", "load_backend"]
 
@@ -67,7 +68,8 @@ def load_backend(
     listed = hasattr(names, "__getitem__") and getattr(names, "ndim", 1) == 1
     if isinstance(names, (str, bytes, Mapping)) or not listed:
         raise SettingError(
-            f"class_names must be a list of names, in the order of the classes; got {names!r:.80}"
+            "class_names must be a list of names, in the order of the classes; got "
+            f"{shortened(names)}"
         )
     if "class_names" in options:
         options["class_names"] = [str(name) for name in names]

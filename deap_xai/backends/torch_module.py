@@ -21,6 +21,7 @@ from deap_xai.errors import BackendError, SettingError
 from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
+from deap_xai.wording import shortened
 
 __all__ = ["TorchBackend", "choose_device"]
 
@@ -92,7 +93,7 @@ class TorchBackend(Backend):
         if transform is not None and not callable(transform):
             raise SettingError(
                 f"transform must be a function from a PIL image to the model's input; got "
-                f"{transform!r:.80}"
+                f"{shortened(transform)}"
             )
         self.name = type(module).__name__
         self.class_names = class_names

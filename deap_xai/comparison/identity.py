@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deap_xai.digests import module_digest, plain_repr
+from deap_xai.wording import shortened
 
 __all__ = ["differences", "identity"]
 
@@ -76,7 +77,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         for key in dict.fromkeys([*old, *new]):
             yield from differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
     elif old != new:
-        yield f"{path} was {old!r:.80}, is now {new!r:.80}"
+        yield f"{path} was {shortened(old)}, is now {shortened(new)}"
 
 
 def _of_function(function: Any, within: frozenset[int]) -> Any:

@@ -206,8 +206,9 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        why = "it isn't text" if isinstance(error, UnicodeDecodeError) else error
         raise SettingError(
-            f"can't read the list of images {os.fspath(file)!r}: {error}; expected a folder, a "
+            f"can't read the list of images {os.fspath(file)!r}: {why}; expected a folder, a "
             "text file with one path a line or a .csv with a column 'path'"
         ) from error
     if file.suffix.lower() != ".csv":

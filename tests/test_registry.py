@@ -73,7 +73,9 @@ def test_functions_that_can_not_be_called_as_their_kind_are_refused():
     fruits.resolve(functools.partial(plum, stone=1))
     with pytest.raises(SettingError, match=r"fruit 'pear' can't .* \(tree, basket\): too many"):
         fruits.resolve(pear)
-    with pytest.raises(SettingError, match=r"fruit 'plum' can't .*needs stone; .*functools.partial"):
+    with pytest.raises(
+        SettingError, match=r"fruit 'plum' can't .*needs stone; .*functools.partial"
+    ):
         fruits.resolve(plum)
     fruits.register(pear)
     with pytest.raises(SettingError, match="fruit 'pear' can't be called"):

@@ -425,7 +425,9 @@ def test_lists_that_can_not_be_read(tmp_path):
     with pytest.raises(SettingError, match="has the columns file, label; expected one"):
         list_items(tmp_path / "x.csv", tmp_path)
     (tmp_path / "x.png").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(SettingError, match=r"can't read the list of images '.*x.png': it isn't text;"):
+    with pytest.raises(
+        SettingError, match=r"can't read the list of images '.*x.png': it isn't text;"
+    ):
         list_items(tmp_path / "x.png", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match=r"no image in .*empty; in a folder, files count"):

@@ -241,7 +241,7 @@ def test_ctrl_c_before_anything_is_known(folder, monkeypatch):
     assert result.stdout == ""
 
 
-def test_ctrl_c_amid_one_of_several_images_stops(folder, monkeypatch):
+def interrupted_at_the_fourth_call(monkeypatch):
     calls = []
 
     def interrupted(images):
@@ -251,6 +251,18 @@ def test_ctrl_c_amid_one_of_several_images_stops(folder, monkeypatch):
         return CellModel()(images)
 
     monkeypatch.setattr(sys.modules["cell_models"], "classify", interrupted)
+    return calls
+
+
+def test_ctrl_c_amid_the_only_image_shows_the_best_so_far(folder, monkeypatch):
+    interrupted_at_the_fourth_call(monkeypatch)
+    result = run("frog.png", "--json")
+    assert (result.exit_code, result.stderr) == (130, "")
+    assert "the search was interrupted" in " ".join(json.loads(result.stdout)["warnings"])
+
+
+def test_ctrl_c_amid_one_of_several_images_stops(folder, monkeypatch):
+    calls = interrupted_at_the_fourth_call(monkeypatch)
     result = run("frog.png", "toad.png", "frog.png")
     assert result.exit_code == 130
     assert "frog.png: class 1" in result.stdout

@@ -4,7 +4,7 @@ Question: wall time from image to result of ``lime``'s own LimeImageExplainer, u
 tutorial for PyTorch (1,000 samples, batches of 10, a predict function that converts, normalises and
 asks the module), over that of ``Explainer.explain`` with a budget set beforehand. Same model, same
 view, same black fill, same threads; loading the model counts for neither. Engine ``torch``, and
-``auto`` in any precision; the default search, and one that thinks less about each question; with
+``auto`` in any precision or, as on a processor without bf16, in fp32; the default search, and one that thinks less about each question; with
 LIME's superpixels (quickshift, cut anew by both, which alone takes a good part of a second) and
 with those of this package's default, slic.
 
@@ -54,7 +54,7 @@ def superpixels(view: np.ndarray) -> np.ndarray:
 
 SUPERPIXELS: dict[str, Any] = {"LIME's": superpixels, "slic": "slic:n_segments=50"}
 KEYS = ("model", "engine", "superpixels", "algorithm", "budget")
-ENGINES = {"torch": ("torch", "fp32"), "auto": ("auto", "auto")}
+ENGINES = {"torch": ("torch", "fp32"), "auto": ("auto", "auto"), "auto-fp32": ("auto", "fp32")}
 
 
 def main() -> None:

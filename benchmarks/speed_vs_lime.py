@@ -4,9 +4,9 @@ Question: wall time from image to result of ``lime``'s own LimeImageExplainer, u
 tutorial for PyTorch (1,000 samples, batches of 10, a predict function that converts, normalises and
 asks the module), over that of ``Explainer.explain`` with a budget set beforehand. Same model, same
 view, same black fill, same threads; loading the model counts for neither. Engine ``torch``, and
-``auto`` in any precision or, as on a processor without bf16, in fp32; the default search, and one that thinks less about each question; with
-LIME's superpixels (quickshift, cut anew by both, which alone takes a good part of a second) and
-with those of this package's default, slic.
+``auto`` in any precision or, as on a processor without bf16, in fp32; the default search, and one
+that thinks less about each question; with LIME's superpixels (quickshift, cut anew by both, which
+alone takes a good part of a second) and with those of this package's default, slic.
 
 Whether the front is as good is checked, not assumed, by the model itself in its own precision.
 On the same superpixels front quality is the mean over k = 1..S of the best probability within k of

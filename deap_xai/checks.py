@@ -11,7 +11,7 @@ import numpy as np
 from deap_xai.archive import Archive, FrontPoint, best_by_size, front, full_and_empty, reaches
 from deap_xai.backends.classes import class_name
 from deap_xai.budget import Budget
-from deap_xai.explanation import Checks
+from deap_xai.explanation import CHECKS_INTERRUPTED, Checks
 from deap_xai.fitness import Evaluator, ask_all
 from deap_xai.picking import smallest
 from deap_xai.typing import Image, Mask, Masks, View
@@ -255,5 +255,5 @@ def finished(step: Callable[[], T], budget: Budget, notes: list[str]) -> T:
         return step()
     except KeyboardInterrupt:
         budget.calls = budget.spent
-        notes.append("the checks were interrupted")
+        notes.append(CHECKS_INTERRUPTED)
         return step()

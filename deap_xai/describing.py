@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deap_xai.objectives import Objective, registered_weight
+from deap_xai.registry import behind
 
 if TYPE_CHECKING:
     from deap_xai.explainer import Explainer
@@ -72,7 +73,7 @@ def _named(value: Any) -> str:
         return str(value)
     if isinstance(value, np.ndarray):
         return f"array {value.shape}"
-    plain = getattr(value, "func", value)
+    plain = behind(value)
     return _with_parameters(str(getattr(plain, "__qualname__", type(plain).__name__)), value)
 
 

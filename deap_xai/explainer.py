@@ -22,7 +22,7 @@ from deap_xai.checks import cautions, checked, confirm, finished, reserve, unsee
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
 from deap_xai.errors import BudgetExhausted, SettingError, check_count
-from deap_xai.explanation import Explanation
+from deap_xai.explanation import SEARCH_INTERRUPTED, Explanation
 from deap_xai.fitness import Evaluator, Fitness
 from deap_xai.images import image_name, load_image
 from deap_xai.masking import MaskedView, fill_view, fills
@@ -346,7 +346,7 @@ class Explainer:
             if len(evaluator.archive) == 0:
                 raise
             budget.calls = budget.spent  # whoever pressed Ctrl-C doesn't wait for checks either
-            return ["the search was interrupted; this is the best so far, without checks"]
+            return [SEARCH_INTERRUPTED]
         return unbred(found, len(fitness.evaluated))
 
     def _drop(self, evaluator: Evaluator) -> None:

@@ -17,7 +17,7 @@ from deap_xai.errors import SettingError
 from deap_xai.files import check_page, write_whole
 from deap_xai.pareto import Pareto
 from deap_xai.typing import Mask, Segments, View
-from deap_xai.wording import counted
+from deap_xai.wording import counted, known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Checks", "Explanation"]
 
-INTERRUPTED = ("the search was interrupted", "the checks were interrupted")
-"""How the warnings begin that tell of Ctrl-C."""
+SEARCH_INTERRUPTED = "the search was interrupted; this is the best so far, without checks"
+CHECKS_INTERRUPTED = "the checks were interrupted"
+"""What warnings say after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Checks:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values; None where not checked."""
         return {
-            "rest": _plain(self.rest),
-            "fills": {name: _plain(p) for name, p in self.fills.items()},
-            "random": [_plain(p) for p in self.random],
-            "dropped": [_plain(p) for p in self.dropped],
+            "rest": known(self.rest),
+            "fills": {name: known(p) for name, p in self.fills.items()},
+            "random": [known(p) for p in self.random],
+            "dropped": [known(p) for p in self.dropped],
         }
 
 
@@ -144,7 +145,7 @@ class Explanation:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C came while it was made; it is the best found until then."""
-        return any(text.startswith(INTERRUPTED) for text in self.warnings)
+        return bool({SEARCH_INTERRUPTED, CHECKS_INTERRUPTED} & set(self.warnings))
 
     @property
     def droppable(self) -> NDArray[np.intp]:
@@ -301,8 +302,8 @@ class Explanation:
             "target_name": self.target_name,
             "probability": self.probability,
             "probability_full": self.probability_full,
-            "probability_rest": _plain(self.probability_rest),
-            "probability_empty": _plain(self.probability_empty),
+            "probability_rest": known(self.probability_rest),
+            "probability_empty": known(self.probability_empty),
             "size": self.size,
             "n_segments": self.n_segments,
             "minimal": self.minimal,
@@ -369,7 +370,3 @@ class Explanation:
             f"{self.probability:.3f}, the full view {self.probability_full:.3f}; "
             f"{counted(self.model_calls, 'model call')}, {self.seconds:.1f} s)"
         )
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -19,6 +19,7 @@ from deap_xai.individual import bit_table
 from deap_xai.masking import MaskedView, fill_view
 from deap_xai.objectives import Objective
 from deap_xai.pareto import Pareto, pareto
+from deap_xai.registry import behind
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
 from deap_xai.wording import counted
@@ -364,7 +365,7 @@ def batch_map(function: Callable[..., Any], *iterables: Any) -> list[Any]:
     >>> batch_map(abs, [-1, 2])
     [1, 2]
     """
-    inner = getattr(function, "func", function)  # toolbox.register makes a partial
+    inner = behind(function)  # toolbox.register makes a partial
     bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
     if isinstance(inner, Fitness) and not bound and len(iterables) == 1:
         return inner.batch(list(iterables[0]))
@@ -379,13 +380,8 @@ def _check_class(target: int, row: Probabilities) -> None:
 
 
 def _checked_probabilities(rows: Any, n: int, backend: Backend) -> Probabilities:
-    rows = np.asarray(rows)
+    rows = backend.table(rows, n, own=True)
     advice = "predict must return probabilities: an array (N, classes) of numbers in 0..1"
-    if rows.ndim != 2 or len(rows) != n or rows.shape[1] < 2:
-        raise BackendError(
-            f"{backend.name} answered {n} images with shape {rows.shape}, expected ({n}, classes) "
-            f"with 2 classes at least; {advice}"
-        )
     if rows.dtype.kind not in "fiu":
         raise BackendError(f"{backend.name} answered with {rows.dtype}, expected floats; {advice}")
     low, high = float(rows.min()), float(rows.max())  # NaN, if one of them is

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from deap_xai.backends.classes import class_index
 from deap_xai.errors import SettingError
-from deap_xai.registry import Spec, registry
+from deap_xai.registry import Spec, behind, registry
 from deap_xai.typing import Mask, Masks
 from deap_xai.wording import shortened
 
@@ -192,7 +192,7 @@ def registered_weight(objective: Objective) -> float | None:
     >>> [registered_weight(o) for o in resolve_objectives(["size", (own, -1.0)])]
     [-1.0, None]
     """
-    plain = getattr(objective.function, "func", objective.function)
+    plain = behind(objective.function)
     if objective.name not in objectives.names() or objectives.get(objective.name) is not plain:
         return None
     weight: float = plain.weight  # type: ignore[attr-defined]
@@ -222,7 +222,7 @@ def _resolve(spec: ObjectiveSpec) -> Objective:
             )
         spec, weight = spec
     function = objectives.resolve(spec)
-    plain = getattr(function, "func", function)
+    plain = behind(function)
     weight = getattr(plain, "weight", None) if weight is None else weight
     name = getattr(plain, "__name__", type(plain).__name__)
     if weight is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from deap_xai.archive import FrontPoint, reaches
 from deap_xai.errors import SettingError
-from deap_xai.registry import registry
+from deap_xai.registry import behind, registry
 from deap_xai.wording import shortened
 
 __all__ = ["best", "knee", "picked_by", "picks", "smallest", "unmet", "within"]
@@ -83,7 +83,7 @@ def unmet(pick: Callable[..., FrontPoint], point: FrontPoint) -> list[str]:
     >>> unmet(smallest, FrontPoint(np.array([True]), 0.85))[0].partition(";")[0]
     'no mask with probability 0.9 was found'
     """
-    function = getattr(pick, "func", pick)
+    function = behind(pick)
     if function is smallest and not reaches(point.probability, p := _asked(pick, "p")):
         return [
             f"no mask with probability {p:g} was found; the most probable has "

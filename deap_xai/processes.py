@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-__all__ = ["end_with", "one_blas_thread"]
+__all__ = ["end_with", "one_blas_thread", "one_thread"]
 
 
 @lru_cache(maxsize=1)
@@ -25,6 +26,21 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread within: no worker has two cores, and sums come out the same everywhere."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    with threadpool_limits(1):
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
 
 
 class _Limit:

@@ -26,6 +26,7 @@ __all__ = [
     "REGISTRIES",
     "Registry",
     "Spec",
+    "behind",
     "check_call",
     "parameters",
     "parse_spec",
@@ -282,7 +283,7 @@ def check_call(
         ]:
             raise TypeError(f"it also needs {', '.join(lacking)}")
     except TypeError as error:
-        plain = getattr(function, "func", function)
+        plain = behind(function)
         name = getattr(plain, "__name__", type(plain).__name__)
         raise SettingError(
             f"{what} {name!r} can't be called with ({', '.join(takes)}): {error}; it must take "
@@ -293,6 +294,11 @@ def check_call(
 def _needed(parameter: inspect.Parameter) -> bool:
     several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     return parameter.default is parameter.empty and not several
+
+
+def behind(function: Any) -> Any:
+    """The function behind a ``functools.partial``; anything else as it is."""
+    return function.func if isinstance(function, functools.partial) else function
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

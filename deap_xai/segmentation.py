@@ -12,13 +12,13 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
-import PIL.Image
 import skimage.color
 import skimage.filters
 import skimage.segmentation
 from numpy.typing import NDArray
 
 from deap_xai.errors import ImageError, SettingError, check_count
+from deap_xai.images import reduce_image
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Segments, View
 
@@ -249,7 +249,7 @@ def segment(view: View, spec: Spec | NDArray[Any]) -> tuple[Segments, list[str]]
         return _ready_segments(spec, view), []
     segmenter = segmenters.resolve(spec)
     # A copy for a function of the user's: one that works in place must not change what is shown.
-    small = _reduced(view) if isinstance(spec, str) else view.copy()
+    small = reduce_image(view, LONGEST) if isinstance(spec, str) else view.copy()
     try:
         labels = segmenter(small)
     except MemoryError as error:  # a width of a million pixels
@@ -328,15 +328,6 @@ def _relabelled(labels: Labels) -> Segments:
     # NumPy 1 gives the inverse flat, NumPy 2 in the input's shape.
     segments: Segments = inverse.reshape(labels.shape).astype(np.int32)
     return segments
-
-
-def _reduced(view: View) -> View:
-    height, width = view.shape[:2]
-    shrink = max(height, width) / LONGEST
-    if shrink <= 1:
-        return view
-    size = max(1, round(width / shrink)), max(1, round(height / shrink))
-    return np.array(PIL.Image.fromarray(view).resize(size, PIL.Image.Resampling.BILINEAR))
 
 
 def _enlarged(segments: Segments, height: int, width: int) -> Segments:

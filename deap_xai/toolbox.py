@@ -16,7 +16,7 @@ from deap_xai.fitness import Evaluator, Fitness, batch_map
 from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
 from deap_xai.operators import on_masks, operators
-from deap_xai.registry import Spec, check_call
+from deap_xai.registry import Spec, behind, check_call
 from deap_xai.wording import shortened
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_operator", "as_roles", "check_roles", "make_toolbox"]
@@ -217,7 +217,7 @@ def _with_rates(
 
 
 def _title(function: Callable[..., Any]) -> str:
-    plain = getattr(function, "func", function)
+    plain = behind(function)
     return str(getattr(plain, "__name__", type(plain).__name__))
 
 
@@ -236,7 +236,7 @@ def _checked(function: Callable[..., Any], role: str, n: int) -> Callable[..., A
     """The operator, with DEAP's contract checked on what it returns."""
     name = f"{role} operator {_title(function)!r}"
 
-    @functools.wraps(getattr(function, "func", function))
+    @functools.wraps(behind(function))
     def checked(*individuals: Any, **parameters: Any) -> Any:
         length = len(individuals[0])
         result = _called(name, function, *individuals, **parameters)
@@ -256,7 +256,7 @@ def _checked_selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """The selection, with the number of what it returns checked."""
     name = f"select operator {_title(function)!r}"
 
-    @functools.wraps(getattr(function, "func", function))
+    @functools.wraps(behind(function))
     def checked(individuals: Sequence[Any], k: int, **parameters: Any) -> Any:
         result = _called(name, function, individuals, k, **parameters)
         # Those that take nobody twice, as DEAP's selBest, give what there is.
@@ -282,7 +282,7 @@ def _called(name: str, operator: Callable[..., Any], *args: Any, **parameters: A
     try:
         return operator(*args, **parameters)
     except Exception as error:
-        text, plain = str(error), getattr(operator, "func", operator)
+        text, plain = str(error), behind(operator)
         no_bit = isinstance(error, TypeError) and ("array" in text or "integer" in text)
         if no_bit or isinstance(error, OverflowError):  # an array of bits takes -128..127
             raise OperatorError(f"{name} wrote something that is no bit: {text}") from error

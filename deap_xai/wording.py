@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
-__all__ = ["counted", "shortened"]
+__all__ = ["counted", "decimal", "known", "shortened"]
 
 MOST = 80
 """Characters of what came, in a message."""
@@ -31,3 +32,19 @@ def shortened(came: Any) -> str:
     """
     text = " ".join(repr(came).split())
     return text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+
+
+def known(value: Any) -> float | None:
+    """A number as JSON knows it; None where it is NaN, as what nobody asked about, or None."""
+    return None if value is None or isnan(value) else float(value)
+
+
+def decimal(value: float | None) -> str:
+    """A probability in three decimals; in words where it isn't known.
+
+    Examples
+    --------
+    >>> decimal(0.87654), decimal(None), decimal(float("nan"))
+    ('0.877', 'not asked', 'not asked')
+    """
+    return "not asked" if known(value) is None else f"{value:.3f}"

@@ -128,7 +128,7 @@ def by_hand(module, transform, views):
 def test_views_drawn_on_the_device_equal_the_transforms(name):
     transform, module = SPLIT[name], tiny()
     backend = TorchBackend(module, transform=transform, device="cpu", batch_size=4)
-    assert backend._parts is not None
+    assert backend.preparation is not None
     view = backend.view(picture())
     masked_view, masks = masked(view)
     # A view has been through the spatial part already; what remains is the conversion.
@@ -163,7 +163,7 @@ def test_the_full_view_is_what_the_transform_makes(name):
 def test_other_transforms_are_applied_to_every_masked_view(name):
     transform, module = WHOLE[name], tiny()
     backend = TorchBackend(module, transform=transform, device="cpu", batch_size=4)
-    assert backend._parts is None
+    assert backend.preparation is None
     view = backend.view(picture())
     assert (view == picture()).all()
     masked_view, masks = masked(view)

@@ -159,7 +159,7 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
     assert str(tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth") in message
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in message
     assert "--weights FILE" in message
-    assert "--model demo" in message
+    assert "deap-xai demo" in message
 
 
 def test_published_weights_from_the_cache(tmp_path, monkeypatch):

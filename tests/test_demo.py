@@ -34,6 +34,7 @@ from deap_xai.demo.networks import WEIGHTS
 from deap_xai.demo.parts import LOOKS
 from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
+from deap_xai.explanation import SEARCH_INTERRUPTED
 
 HONEST = tuple(name for name in NETWORKS if name != "cheater")
 
@@ -277,7 +278,7 @@ def test_the_demo_stops_at_ctrl_c_and_draws_png(tmp_path, monkeypatch):
     def interrupted(name, number, **settings):
         shown.append(name)
         one = first if len(shown) == 1 else dataclasses.replace(
-            first.explanation, warnings=("the search was interrupted; …",)
+            first.explanation, warnings=(SEARCH_INTERRUPTED,)
         )  # fmt: skip
         return first if len(shown) == 1 else first._replace(explanation=one)
 

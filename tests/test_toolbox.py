@@ -13,6 +13,7 @@ from conftest import SIDE, WANTED, cell_probability
 from deap import algorithms, base, tools
 
 from deap_xai.errors import BudgetExhausted, OperatorError, SettingError
+from deap_xai.operators import mutStep
 
 S = SIDE * SIDE
 
@@ -489,3 +490,20 @@ def test_two_objectives_select_by_front(make_explainer, image):
     chosen = toolbox.select(population, len(front))
     assert {bytes(i) for i in chosen} == {bytes(i) for i in front}
     assert WANTED.sum() == 3
+
+
+class Counted:
+    """A wrapper of the user's, which is no functools.partial though it has a ``func``."""
+
+    def __init__(self, func):
+        self.func, self.calls = func, 0
+
+    def __call__(self, individual, *, rng, neighbours):
+        self.calls += 1
+        return self.func(individual, rng=rng, neighbours=neighbours)
+
+
+def test_a_wrapper_with_a_func_is_called_all_the_same(make_explainer, image):
+    counted = Counted(mutStep)
+    make_explainer(algorithm="eaSurrogate", operators={"mutate": counted}, budget=30).explain(image)
+    assert counted.calls > 30

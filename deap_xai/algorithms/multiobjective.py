@@ -57,9 +57,7 @@ def eaNSGA2(
         quadruples = len(survivors) - len(survivors) % 4  # what selTournamentDCD asks for
         return tools.selTournamentDCD(survivors, quadruples) if quadruples else survivors
 
-    return _plus(
-        population, toolbox, parents, cxpb, mutpb, ngen, stats, halloffame, verbose
-    )  # fmt: skip
+    return _plus(population, toolbox, parents, cxpb, mutpb, ngen, stats, halloffame, verbose)
 
 
 @algorithm(objectives=("probability", "size", "necessity"), bits="initSizes", select="selNSGA3")
@@ -85,13 +83,7 @@ def eaNSGA3(
             f"eaNSGA3 needs two objectives at least; got {n_objectives}: give more, such as "
             "objectives=['probability', 'size', 'necessity'], or another algorithm"
         )
-
-    def parents(survivors: list[Any]) -> list[Any]:
-        return tools.selRandom(survivors, len(survivors))
-
-    return _plus(
-        population, toolbox, parents, cxpb, mutpb, ngen, stats, halloffame, verbose
-    )  # fmt: skip
+    return _plus(population, toolbox, _anybody, cxpb, mutpb, ngen, stats, halloffame, verbose)
 
 
 @algorithm(objectives=("probability",), select="selBest", pick="best")
@@ -110,13 +102,11 @@ def eaMuPlusLambda(
     As many offspring as parents; survivors by ``toolbox.select``. Parameters as for
     :func:`eaNSGA2`.
     """
+    return _plus(population, toolbox, _anybody, cxpb, mutpb, ngen, stats, halloffame, verbose)
 
-    def parents(survivors: list[Any]) -> list[Any]:
-        return tools.selRandom(survivors, len(survivors))
 
-    return _plus(
-        population, toolbox, parents, cxpb, mutpb, ngen, stats, halloffame, verbose
-    )  # fmt: skip
+def _anybody(survivors: list[Any]) -> list[Any]:
+    return tools.selRandom(survivors, len(survivors))
 
 
 def _plus(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from deap import tools
 
 from deap_xai.errors import BudgetExhausted, SettingError
-from deap_xai.registry import registry
+from deap_xai.registry import behind, registry
 
 __all__ = [
     "Defaults",
@@ -66,7 +66,7 @@ def algorithm(
 
 def defaults_of(function: Callable[..., Any]) -> Defaults:
     """The defaults of an algorithm; those of :class:`Defaults` for a function from elsewhere."""
-    found = getattr(getattr(function, "func", function), "defaults", None)
+    found = getattr(behind(function), "defaults", None)
     return found if isinstance(found, Defaults) else Defaults()
 
 
@@ -88,7 +88,7 @@ def unheeded(
     >>> _ = algorithms._functions.pop("eaDeaf")
     """
     own = defaults_of(function)
-    name = getattr(getattr(function, "func", function), "__name__", "the algorithm")
+    name = getattr(behind(function), "__name__", "the algorithm")
     notes = []
     others = [name for name in objectives if name not in own.objectives]
     if own.fixed and others:

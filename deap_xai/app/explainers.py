@@ -59,7 +59,7 @@ def one_at_a_time(backend: Backend) -> Backend:
 
         return ask
 
-    for one in (backend, getattr(backend, "reference", None)):
+    for one in (backend, backend.reference):
         for name in ("predict", "predict_masked", "predict_masked_many"):
             if hasattr(one, name):
                 setattr(one, name, locked(getattr(one, name)))
@@ -98,7 +98,7 @@ class Explainers:
     def own(self, model: str) -> Backend:
         """The model itself, where what searches is a faster stand-in for it."""
         backend = self.backend(model)
-        return getattr(backend, "reference", None) or backend
+        return backend.reference or backend
 
     def explain(self, image: ImageLike, choice: Choice, progress: Report) -> Explanation:
         """Explain an image as chosen; the settings in the explanation repeat it."""

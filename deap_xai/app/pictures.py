@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
@@ -16,6 +16,7 @@ from deap_xai.archive import FrontPoint
 from deap_xai.explanation import Explanation
 from deap_xai.plotting import EDGE, draw_front, kept_picture
 from deap_xai.typing import Mask, Segments, View
+from deap_xai.wording import decimal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +99,7 @@ def found(explanation: Explanation) -> str:
         ("all other pieces", e.probability_rest),
         ("nothing at all", e.probability_empty),
     ]
-    rows = "".join(f"<tr><th>{name}</th><td>{_number(value)}</td></tr>" for name, value in facts)
+    rows = "".join(f"<tr><th>{name}</th><td>{decimal(value)}</td></tr>" for name, value in facts)
     notes = "".join(f'<p class="note">{html.escape(text)}</p>' for text in e.warnings)
     return (
         f"<p>How sure the classifier is of <b>{html.escape(e.target_name)}</b>, from 0 to 1, when "
@@ -120,7 +121,3 @@ def tried(trial: Trial, answer: Answer) -> str:
 def problem(error: BaseException | str) -> str:
     """What went wrong, as HTML."""
     return f'<p class="problem" role="alert">{html.escape(str(error))}</p>'
-
-
-def _number(value: Any) -> str:
-    return "not asked" if np.isnan(value) else f"{value:.3f}"

@@ -129,7 +129,7 @@ class Backend(ABC):
 
         When memory runs out the batch size halves and the run goes on.
         """
-        answers = self.chunks(lambda chunk: self._table(predict(chunk), len(chunk)), items)
+        answers = self.chunks(lambda chunk: self.table(predict(chunk), len(chunk)), items)
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def chunks(self, predict: Callable[[Any], Any], items: Any) -> list[Any]:
@@ -155,7 +155,8 @@ class Backend(ABC):
                 start += len(chunk)
         return answers
 
-    def _table(self, answer: Any, n: int, own: bool = False) -> Probabilities:
+    def table(self, answer: Any, n: int, own: bool = False) -> Probabilities:
+        """An answer to n images as a table (n, C); a BackendError if it is none."""
         try:
             # A copy, if it isn't our own: a model may use its memory again for the next batch.
             rows = np.asarray(answer) if own else np.array(answer)

@@ -15,7 +15,7 @@ from deap_xai.backends.base import Backend
 from deap_xai.backends.graph import GraphBackend
 from deap_xai.backends.measuring import identity, probe_masks, seconds
 from deap_xai.backends.remembered import key_of, recall, remember
-from deap_xai.errors import BackendError, DeapXaiError, SettingError
+from deap_xai.errors import BackendError, DeapXaiError, SettingError, require
 from deap_xai.masking import MaskedView
 
 if TYPE_CHECKING:
@@ -138,7 +138,6 @@ def _converted(own: TorchBackend, engine: str, precision: str) -> Backend:
         return own.in_bf16()
     from deap_xai.backends.onnx import export_graph
     from deap_xai.backends.openvino import convert_graph
-    from deap_xai.errors import require
 
     require(ENGINES[engine].module, ENGINES[engine].extra)  # now, not at the first image
     convert = functools.partial(convert_graph, precision=precision)

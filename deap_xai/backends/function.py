@@ -65,7 +65,7 @@ class FunctionBackend(Backend):
             answer = answer.detach().cpu()
             # NumPy knows no bf16.
             answer = (answer if answer.dtype.itemsize > 2 else answer.float()).numpy()
-        return self._table(answer, len(images))
+        return self.table(answer, len(images))
 
     def predict_masked_many(
         self, questions: Sequence[tuple[MaskedView, Masks]]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from deap_xai.backends.answers import softmax_due
 from deap_xai.backends.base import Backend
@@ -184,14 +185,14 @@ class GraphBackend(Backend):
             ) from error
         if output.ndim > 2 and set(output.shape[2:]) == {1}:  # (N, C, 1, 1): a pooled map
             output = output.reshape(output.shape[:2])
-        rows = self._table(output[:n], n)
+        rows = self.table(output[:n], n)
         if self._softmax is None:
             due, caution = softmax_due(
                 rows, lambda: self._on_noise(graph, inputs), exact=self.precision != "bf16"
             )
             self._softmax = due
             self.caution = "; ".join(filter(None, (self.caution, caution)))
-        return _softmax(rows) if self._softmax else rows
+        return softmax(rows, axis=1) if self._softmax else rows
 
     def _on_noise(self, graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """What the graph says of as many pictures of noise."""
@@ -259,12 +260,6 @@ def threads() -> int:
     import torch
 
     return torch.get_num_threads()
-
-
-def _softmax(logits: NDArray[np.float32]) -> Probabilities:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    answer: Probabilities = powers / powers.sum(axis=1, keepdims=True)
-    return answer
 
 
 def _shown(shape: Sequence[int | None] | None) -> str:

@@ -64,7 +64,7 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
             return bytes(program.model_proto.SerializeToString())
     except Exception as error:  # the exporter may fail in any way on a module of the user's
         raise BackendError(
-            f"torch can't export {backend.name} to ONNX ({_last_line(error)}); export it yourself "
+            f"torch can't export {backend.name} to ONNX ({_first_line(error)}); export it yourself "
             "and give the file, or use another engine"
         ) from error
 
@@ -81,7 +81,7 @@ def _graph(source: str | bytes, what: str) -> Graph:
         session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no class
         raise BackendError(
-            f"ONNX Runtime can't read {what}: {_last_line(error)}; expected an ONNX model"
+            f"ONNX Runtime can't read {what}: {_first_line(error)}; expected an ONNX model"
         ) from error
     inputs = [(x.name, [_known(n) for n in x.shape], _dtype(x.type)) for x in session.get_inputs()]
     layout = read_layout(inputs, what)
@@ -113,6 +113,6 @@ def _dtype(kind: str) -> str:
     return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
-def _last_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

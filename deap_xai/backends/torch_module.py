@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 from deap_xai.backends.answers import softmax_due
 from deap_xai.backends.base import Backend
-from deap_xai.backends.transform import Preparation, split_transform
+from deap_xai.backends.transform import split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.images import fit_image, reduce_image
@@ -67,6 +67,11 @@ class TorchBackend(Backend):
     batch_size
         Views at once; None takes 8 on a CPU and 64 elsewhere, until the best is measured.
 
+    Attributes
+    ----------
+    preparation
+        How an image becomes the module's input; None where the transform is opaque.
+
     Examples
     --------
     >>> import numpy as np
@@ -108,7 +113,7 @@ class TorchBackend(Backend):
             module = module.to(memory_format=torch.channels_last)  # what convolutions like
         self._take(module)
         self._transform, self._size = transform, size
-        self._parts = split_transform(transform)
+        self.preparation = split_transform(transform)
 
     def _take(self, module: torch.nn.Module) -> None:
         """Ask this module from now on."""
@@ -123,10 +128,10 @@ class TorchBackend(Backend):
         """The image after the spatial part of the transform, or fitted to ``size``."""
         if self._size is not None:
             return fit_image(image, self._size)
-        if self._parts is None:
+        if self.preparation is None:
             # Every masked view goes through the whole transform: keep a photograph's cost in reach.
             return reduce_image(image, LARGEST)
-        return self._parts.view(image)
+        return self.preparation.view(image)
 
     def predict(self, images: Views) -> Probabilities:
         """Probabilities (N, C) of uint8 views (N, h, w, 3)."""
@@ -134,7 +139,7 @@ class TorchBackend(Backend):
 
     def predict_masked(self, masked_view: MaskedView, masks: Masks) -> Probabilities:
         """Probabilities (N, C) under masks (N, S); views are drawn on the device."""
-        if self._parts is None:
+        if self.preparation is None:
             return super().predict_masked(masked_view, masks)
         self._keep_only([masked_view])
 
@@ -148,7 +153,7 @@ class TorchBackend(Backend):
         self, questions: Sequence[tuple[MaskedView, Masks]]
     ) -> list[Probabilities]:
         """Probabilities for each masked view with its masks, drawn and classified together."""
-        if self._parts is None or len(questions) == 1:
+        if self.preparation is None or len(questions) == 1:
             return super().predict_masked_many(questions)
         self._keep_only([masked_view for masked_view, _ in questions])
 
@@ -166,7 +171,7 @@ class TorchBackend(Backend):
         """
         answers = [torch.as_tensor(answer) for answer in self.chunks(predict, items)]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers)
-        return self._table(answer.cpu().numpy(), len(items), own=True)
+        return self.table(answer.cpu().numpy(), len(items), own=True)
 
     def _draw(self, masked_view: MaskedView, masks: torch.Tensor) -> torch.Tensor:
         segments, view, fill = self._on_device(masked_view)
@@ -189,11 +194,6 @@ class TorchBackend(Backend):
             ) from error
         other.reference = self
         return other
-
-    @property
-    def preparation(self) -> Preparation | None:
-        """How an image becomes the module's input; None where the transform is opaque."""
-        return self._parts
 
     def plain_module(self) -> torch.nn.Module:
         """The module in float32, giving nothing but the tensor of logits: for converters."""
@@ -226,7 +226,7 @@ class TorchBackend(Backend):
 
     def _predict_chunk(self, images: Views) -> torch.Tensor:
         with torch.inference_mode():
-            if self._parts is not None:
+            if self.preparation is not None:
                 inputs = self._normalised(images).permute(0, 3, 1, 2)
             else:
                 inputs = torch.stack([self._transformed(one) for one in images]).to(self.device)
@@ -244,12 +244,12 @@ class TorchBackend(Backend):
         )
 
     def _normalised(self, pixels: Views | View) -> torch.Tensor:
-        assert self._parts is not None
+        assert self.preparation is not None
         # A copy: arrays may be read-only, which torch.from_numpy warns of, or run backwards.
         pixels = np.ascontiguousarray(pixels)
         tensor = torch.tensor(pixels, dtype=torch.float32, device=self.device)
-        mean = torch.tensor(self._parts.mean, device=self.device)
-        std = torch.tensor(self._parts.std, device=self.device)
+        mean = torch.tensor(self.preparation.mean, device=self.device)
+        std = torch.tensor(self.preparation.std, device=self.device)
         return (tensor / 255 - mean) / std
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -290,8 +290,8 @@ class TorchBackend(Backend):
         """What the module says of as many pictures of noise."""
         noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0))
         noise = noise.to(self.device)
-        if self._parts is not None:
-            scale = (self._parts.mean, self._parts.std)
+        if self.preparation is not None:
+            scale = (self.preparation.mean, self.preparation.std)
             mean, std = (torch.tensor(x, device=self.device) for x in scale)
             noise = (noise - mean[:, None, None]) / std[:, None, None]
         output = self._module(noise.to(self._dtype))

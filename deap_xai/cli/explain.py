@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from itertools import chain, count
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,8 @@ from deap_xai.cli.group import INTERRUPTED, main, raised_at
 from deap_xai.cli.options import make_explainer, make_folder, model_options
 from deap_xai.cli.progress import progress
 from deap_xai.errors import DeapXaiError
-from deap_xai.files import check_page
-from deap_xai.wording import counted
+from deap_xai.files import PAGES, check_page
+from deap_xai.wording import counted, decimal, known
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
@@ -128,7 +127,7 @@ def _pages(report: Path, names: Sequence[str]) -> list[Path]:
     if len(names) == 1 and not report.is_dir():
         make_folder(report.parent)
         return [report]
-    if report.suffix.lower() in (".html", ".htm") and not report.is_dir():
+    if report.suffix.lower() in PAGES and not report.is_dir():
         raise click.UsageError(
             f"--report {report} names one page for {len(names)} images; name a folder, such as "
             f"--report {report.with_suffix('')}"
@@ -153,8 +152,7 @@ def _check_outputs(images: Sequence[str], pages: Sequence[Path], pictures: Seque
 def _facts(explanation: Explanation, agreed: Consensus | None) -> dict[str, Any]:
     if agreed is None:
         return explanation.to_dict()
-    jaccard = None if isnan(agreed.jaccard) else agreed.jaccard
-    shared = {"seeds": len(agreed.explanations), "jaccard": jaccard}
+    shared = {"seeds": len(agreed.explanations), "jaccard": known(agreed.jaccard)}
     shares = {name: getattr(agreed, name).tolist() for name in ("kept", "low", "high")}
     return {**explanation.to_dict(), "consensus": {**shared, **shares}}
 
@@ -165,8 +163,8 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
         f"{click.format_filename(image)}: {e.target_name}",
         f"  full view     {e.probability_full:.3f}",
         f"  kept part     {e.probability:.3f}  ({e.size} of {e.n_segments} superpixels)",
-        f"  the rest      {_told(e.probability_rest)}",
-        f"  nothing       {_told(e.probability_empty)}",
+        f"  the rest      {decimal(e.probability_rest)}",
+        f"  nothing       {decimal(e.probability_empty)}",
         f"  {counted(e.model_calls, 'model call')} in {e.seconds:.1f} s",
     ]
     if agreed is not None and len(agreed.explanations) > 1:
@@ -177,10 +175,6 @@ def _sentence(image: str, explanation: Explanation, agreed: Consensus | None) ->
             f"  {counted(calls, 'model call')} in {seconds:.1f} s for all of them",
         ]
     return "\n".join([*lines, *(f"  Note: {warning}" for warning in e.warnings)])
-
-
-def _told(probability: float) -> str:
-    return "not asked" if isnan(probability) else f"{probability:.3f}"
 
 
 def stems(images: Sequence[str]) -> list[str]:

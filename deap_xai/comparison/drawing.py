@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from cycler import cycler
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
@@ -30,13 +31,14 @@ BANDS = 4
 MARGIN = {"facecolor": "white", "edgecolor": "none", "pad": 3}
 """Keeps the diagram's lines from the names that they lead to."""
 
-DASHES = ("-", "--", ":", "-.")
+STYLES = cycler(linestyle=("-", "--", ":", "-.")) * cycler(color=COLOURS) * cycler(linewidth=[1.5])
+"""How each curve is drawn: all colours, then all of them dashed, and so on."""
 
 
 def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figure:
     """Mean value against model calls, with its interval as a band where there are few."""
     figure, axes = _figure(curves)
-    for (name, curve), style in zip(curves.items(), _styles(len(curves)), strict=True):
+    for (name, curve), style in zip(curves.items(), STYLES(), strict=False):
         axes.plot(curve.calls, curve.mean, label=_wrapped(name), **style)
         if len(curves) <= BANDS:
             axes.fill_between(
@@ -53,7 +55,7 @@ def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figu
 def draw_ecdf(shares: Mapping[str, NDArray[Any]], label: str) -> Figure:
     """Share of runs and targets reached against model calls."""
     figure, axes = _figure(shares)
-    for (name, share), style in zip(shares.items(), _styles(len(shares)), strict=True):
+    for (name, share), style in zip(shares.items(), STYLES(), strict=False):
         axes.step(np.arange(1, len(share) + 1), share, where="post", label=_wrapped(name), **style)
     _finish(axes, shares, "share of runs and targets reached")
     axes.set_ylim(0, 1.02)
@@ -105,17 +107,6 @@ def _finish(axes: Axes, names: Mapping[str, Any], ylabel: str) -> None:
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-
-
-def _colours(n: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(n)]
-
-
-def _styles(n: int) -> Sequence[dict[str, Any]]:
-    return [
-        {"color": colour, "linestyle": DASHES[i // len(COLOURS) % len(DASHES)], "linewidth": 1.5}
-        for i, colour in enumerate(_colours(n))
-    ]
 
 
 def _wrapped(name: str) -> str:

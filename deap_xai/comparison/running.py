@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ from deap_xai.comparison.records import Record, RunFolder
 from deap_xai.comparison.result import Comparison, make_comparison
 from deap_xai.errors import DeapXaiError, SettingError, require
 from deap_xai.explainer import Explainer
-from deap_xai.processes import end_with
+from deap_xai.processes import end_with, one_thread
 from deap_xai.typing import Image
 
 __all__ = ["compare"]
@@ -189,7 +187,7 @@ def _outcome(task: _Task) -> tuple[Run, Record | str]:
 
 
 def _search(task: _Task) -> Record:
-    with _one_thread():
+    with one_thread():
         backend = _backend(task.model, task.model_settings)
         start = time.perf_counter()  # or the variant that runs first would pay for the loading
         explainer = Explainer(backend, **task.settings)
@@ -210,21 +208,6 @@ def _backend(model: Any, settings: dict[str, Any]) -> Backend:
 @lru_cache(maxsize=4)  # loading takes longer than many a run
 def _named_backend(name: str, settings: tuple[tuple[str, Any], ...]) -> Backend:
     return load_backend(name, **dict(settings))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread within, so that a run gives the same in any process."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _folder(path: Path, identities: Mapping[str, Any]) -> RunFolder:

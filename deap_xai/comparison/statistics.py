@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from deap_xai.errors import SettingError, require
+from deap_xai.wording import counted
 
 __all__ = ["ALPHA", "MEASURES", "PROBLEM", "Blocks", "a12", "blocks", "friedman", "pairs"]
 
@@ -66,7 +67,7 @@ class Blocks(NamedTuple):
             return f"Tested over {n} problems, each with the mean over its seeds."
         over = f"{n} pairs of problem and seed on {self.n_problems} problems"
         if n == self.n_problems:
-            over = f"{n} problem{'s' * (n > 1)}, one seed each"
+            over = f"{counted(n, 'problem')}, one seed each"
         elif self.n_problems == 1:
             over = f"{n} seeds on one problem"
         said = f"Tested over {over}: it says nothing about other images"
@@ -196,8 +197,7 @@ def _effect(runs: pd.DataFrame, first: str, second: str) -> tuple[float, float]:
 def _sentence(row: Any, measure: str, n_runs: int, n_problems: int, n_pairs: int) -> str:
     p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.2g}"
     p += " after Holm" if n_pairs > 1 else ""
-    runs = f"{n_runs} run{'s' * (n_runs != 1)} each on {n_problems} problem"
-    runs += "s" * (n_problems != 1)
+    runs = f"{counted(n_runs, 'run')} each on {counted(n_problems, 'problem')}"
     facts = f"{MEASURES[measure]} {row['difference']:+.3f} (A12 {row['a12']:.2f}, {p}, {runs})"
     if row["shown"]:
         return f"{row['first']} is better than {row['second']}: {facts}."

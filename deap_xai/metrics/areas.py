@@ -30,9 +30,14 @@ def nested(attribution: NDArray[Any]) -> Masks:
     values = np.asarray(attribution, float)  # unsigned integers have no negative
     if np.isnan(values).any():
         raise SettingError("the attribution holds NaN; expected a number for each superpixel")
-    rank = np.empty(len(values), int)
-    rank[np.argsort(-values, kind="stable")] = np.arange(len(values))
-    kept: Masks = rank[None] < np.arange(len(values) + 1)[:, None]
+    return first_kept(np.argsort(-values, kind="stable"))
+
+
+def first_kept(order: NDArray[np.intp]) -> Masks:
+    """Masks that keep the first 0, 1, …, S superpixels of an order (S,): (S + 1, S)."""
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    kept: Masks = rank < np.arange(len(order) + 1)[:, None]
     return kept
 
 

@@ -12,6 +12,7 @@ from deap import tools
 from numpy.typing import NDArray
 
 from deap_xai.operators.mutation import AGAIN, BESIDE, mutStep
+from deap_xai.registry import behind
 from deap_xai.typing import Masks
 
 __all__ = ["on_masks"]
@@ -34,7 +35,7 @@ def on_masks(
     >>> on_masks(tools.cxTwoPoint, {}) is None
     True
     """
-    plain = getattr(operator, "func", operator)
+    plain = behind(operator)
     for known, form in _FORMS:  # by identity: not every callable can be hashed
         if plain is known:
             return partial(form, **{**getattr(operator, "keywords", {}), **parameters})

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from deap_xai.pages.rendering import render
+from deap_xai.wording import known
 
 __all__ = ["gallery_page"]
 
@@ -52,8 +51,8 @@ def gallery_page(
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row in values that JSON knows; what is missing or NaN is None."""
-    numbers = {name: _number(row.get(name)) for name in NUMBERS}
-    counts = {name: _number(row.get(name)) for name in COUNTS}
+    numbers = {name: known(row.get(name)) for name in NUMBERS}
+    counts = {name: known(row.get(name)) for name in COUNTS}
     return {
         "image": str(row["image"]),
         "target": str(row.get("target_name", "")),
@@ -63,7 +62,3 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: None if value is None else round(value, 5) for name, value in numbers.items()},
         **{name: None if value is None else int(value) for name, value in counts.items()},
     }
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deap_xai.pages.rendering import decimal
+from deap_xai.wording import decimal, known
 
 if TYPE_CHECKING:
     from deap_xai.certificates import Consensus
     from deap_xai.explanation import Explanation
 
-__all__ = ["Row", "known", "model_rows", "sentences"]
+__all__ = ["Row", "model_rows", "sentences"]
 
 
 NAMED = 5
@@ -26,11 +26,6 @@ class Row(NamedTuple):
     shown: str
     probability: float | None
     meaning: str
-
-
-def known(value: Any) -> float | None:
-    """A number, or None for NaN."""
-    return None if np.isnan(value) else float(value)
 
 
 def model_rows(explanation: Explanation) -> list[Row]:

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from deap_xai.wording import counted
+from deap_xai.wording import counted, decimal
 
-__all__ = ["decimal", "encoded", "render"]
+__all__ = ["encoded", "render"]
 
 
 @cache
@@ -47,17 +47,6 @@ def _source(name: str) -> str:
     environment = _environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
-
-
-def decimal(value: float | None) -> str:
-    """A probability in three decimals; in words where it isn't known.
-
-    Examples
-    --------
-    >>> decimal(0.87654), decimal(None)
-    ('0.877', 'not asked')
-    """
-    return "not asked" if value is None else f"{value:.3f}"
 
 
 def encoded(page: str) -> bytes:

@@ -13,6 +13,7 @@ from deap_xai.archive import reaches
 from deap_xai.checks import PASSES
 from deap_xai.explanation import Explanation
 from deap_xai.typing import Mask, Segments
+from deap_xai.wording import known
 
 __all__ = ["GRID", "SCHEMA", "kept_map", "row_of"]
 
@@ -62,16 +63,12 @@ def row_of(explanation: Explanation) -> dict[str, Any]:
     keep = e.mask[e.segments]
     colour = e.view[keep].mean(axis=0) if keep.any() else np.zeros(3)
     passing = [p.size for p in e.front if reaches(p.probability, PASSES * e.probability_full)]
-    plain = {
-        key: None if np.isnan(value) else float(value)
-        for key in "probability probability_full probability_rest probability_empty".split()
-        for value in [getattr(e, key)]
-    }
+    probabilities = "probability probability_full probability_rest probability_empty".split()
     own = "target target_name size n_segments minimal model_calls seconds seed".split()
+    of_image = "id image label asked bytes sha256".split()
     return {
-        **{key: e.settings["image"][key] for key in ("id", "image", "label", "asked", "bytes")},
-        "sha256": e.settings["image"]["sha256"],
-        **plain,
+        **{key: e.settings["image"][key] for key in of_image},
+        **{key: known(getattr(e, key)) for key in probabilities},
         **{key: getattr(e, key) for key in own},
         "enough": min(passing, default=None),
         "area": float(keep.mean()),

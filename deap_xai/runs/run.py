@@ -22,11 +22,12 @@ import pyarrow.compute as pc
 from deap_xai.backends.measuring import probe_masks
 from deap_xai.errors import SettingError, check_count
 from deap_xai.explainer import Explainer
+from deap_xai.processes import one_thread
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.items import Images, Item, list_items, with_labels_named
 from deap_xai.runs.settings import run_settings, settings_hash
 from deap_xai.runs.spread import Spread, explain_all, spreading
-from deap_xai.runs.worker import Task, one_thread, packed
+from deap_xai.runs.worker import Task, packed
 
 __all__ = ["Tally", "batch"]
 

@@ -10,26 +10,23 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cloudpickle
-from threadpoolctl import threadpool_limits
 
 from deap_xai.errors import RunError, SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.images import load_image
-from deap_xai.processes import end_with
+from deap_xai.processes import end_with, one_thread
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import Item
 from deap_xai.runs.rows import row_of
 
-__all__ = ["Outcome", "Task", "explain_one", "image_seed", "one_thread", "packed"]
+__all__ = ["Outcome", "Task", "explain_one", "image_seed", "packed"]
 
 DEATHS = 2
 """An image over which so many workers died isn't tried again in this run."""
@@ -184,21 +181,6 @@ def _row_on_file(folder: RunFolder, item: Item) -> dict[str, Any] | None:
 def _unpacked(settings: bytes) -> Explainer:
     # Packed by this very run and handed over by its own process; never read from a file.
     return Explainer(**pickle.loads(settings))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread a worker: no core has two to serve, and sums come out the same everywhere."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 1
-    with threadpool_limits(1):
-        if torch:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if torch:
-                torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky
 
 from deap_xai.operators import operators
+from deap_xai.surrogate.gaussian_process import sigmoid
 from deap_xai.typing import Masks
 
 __all__ = ["acqExpectedGain", "expected_gain"]
@@ -23,7 +25,13 @@ RAMP = 0.01
 """Width of the ramp at a sufficient probability."""
 
 
-def expected_gain(mean: Floats, deviation: Floats, sizes: NDArray[Any], best: Floats) -> Floats:
+def expected_gain(
+    mean: Floats,
+    deviation: Floats,
+    sizes: NDArray[Any],
+    best: Floats,
+    worth: Callable[[Floats], Floats] = lambda p: p,
+) -> Floats:
     """How much each candidate is expected to add to the area under the front: (N,).
 
     The sum over k >= size of E[(p - best_k)^+], where the logit of p is normal: expected
@@ -46,7 +54,8 @@ def expected_gain(mean: Floats, deviation: Floats, sizes: NDArray[Any], best: Fl
     >>> sure.round(3).tolist()  # 0.5 instead of 0.2 at k = 1
     [0.3]
     """
-    return _gain(_sigmoid(mean[:, None] + deviation[:, None] * NODES), sizes, best) @ MASS
+    p = sigmoid(mean[:, None] + deviation[:, None] * NODES)
+    return _gain(worth(p), sizes, worth(best)) @ MASS
 
 
 @operators.register
@@ -105,8 +114,7 @@ def acqExpectedGain(
         return np.zeros(0, np.intp)
     sizes = np.maximum(masks.sum(axis=1), 1)
     mean, deviation = model.predict(masks)
-    p = _sigmoid(mean[:, None] + deviation[:, None] * NODES)
-    single = _gain(worth(p), sizes, worth(best)) @ MASS
+    single = expected_gain(mean, deviation, sizes, best, worth)
     order = np.argsort(-single, kind="stable")
     top = order[:shortlist]
     mean, covariance = model.predict_jointly(masks[top])
@@ -140,8 +148,4 @@ def _draw(mean: Floats, covariance: Floats, n: int, rng: np.random.Generator) ->
     """Probabilities drawn jointly, (N, n)."""
     jitter = 1e-4 + 1e-6 * covariance.max()
     root = cholesky(covariance + jitter * np.eye(len(mean)), lower=True, check_finite=False)
-    return _sigmoid(mean[:, None] + root @ rng.standard_normal((len(mean), n)))
-
-
-def _sigmoid(logit: Floats) -> Floats:
-    return 1 / (1 + np.exp(-logit))
+    return sigmoid(mean[:, None] + root @ rng.standard_normal((len(mean), n)))

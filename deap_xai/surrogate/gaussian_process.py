@@ -361,3 +361,8 @@ def _logit(p: Floats) -> Floats:
     # Near 1 small differences still tell good masks apart.
     p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-5)
     return np.log(p / (1 - p))
+
+
+def sigmoid(logit: Floats) -> Floats:
+    """The probability of a logit."""
+    return 1 / (1 + np.exp(-logit))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.archive import Archive, mask_keys
+from deap_xai.archive import Archive, full_and_empty, mask_keys
+from deap_xai.metrics.areas import first_kept
+from deap_xai.surrogate.gaussian_process import sigmoid
 from deap_xai.typing import Mask, Masks
 
 __all__ = ["Ranking"]
@@ -70,7 +72,7 @@ class Ranking:
 
     def settle(self) -> None:
         """Take a better order, where the archive suggests one."""
-        self.trade = TRADE * (1 - float(self._belief(_chain(self.order), 0).mean()))
+        self.trade = TRADE * (1 - float(self._belief(first_kept(self.order)[1:], 0).mean()))
         orders = [self.order, *self._hoped, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
@@ -87,7 +89,7 @@ class Ranking:
         """
         self.settle()
         self.climb(self._parts(rng)[0])
-        kept = _chain(self.order)
+        kept = first_kept(self.order)[1:]
         none = kept[:0]
         found: dict[bytes, Mask] = {}
         _add(found, self._doubtful(none, ~kept), n // 4)
@@ -96,7 +98,7 @@ class Ranking:
         for hope in HOPES:
             if len(found) < n:
                 self._hoped.append(self._far(rng, hope))
-                kept = _chain(self._hoped[-1])
+                kept = first_kept(self._hoped[-1])[1:]
                 _add(found, self._doubtful(kept, ~kept), n)
         return np.array(list(found.values()), bool).reshape(-1, len(self.order))
 
@@ -126,10 +128,9 @@ class Ranking:
         A move takes one superpixel to another place: all moves of some superpixels are looked at.
         Guesses are taken with so many standard deviations of trust.
         """
-        chain, size = _chain(order), len(order)
-        now = self._worth(chain[:-1], trust)
+        first = first_kept(order)
+        now = self._worth(first[1:-1], trust)
         places = np.flatnonzero(np.isin(order, some)).tolist()
-        first = np.concatenate([np.zeros((1, size), bool), chain])
         moved = np.concatenate([_moved(first, order, start) for start in places])
         changes = self._worth(moved, trust).reshape(len(places), -1) - now
         best, most = order, 1e-9
@@ -143,7 +144,7 @@ class Ranking:
 
     def values(self, orders: list[Order]) -> NDArray[np.float64]:
         """The value of each order, higher is better."""
-        chains = np.concatenate([_chain(order) for order in orders])
+        chains = np.concatenate([first_kept(order)[1:] for order in orders])
         return self._worth(chains, -DOUBT).reshape(len(orders), -1).sum(axis=1)
 
     def _parts(self, rng: np.random.Generator) -> list[Order]:
@@ -171,7 +172,7 @@ class Ranking:
             return masks[:0]
         mean, deviation = self._model.predict(masks[new])
         sign = sign[new]
-        above = sign * (_sigmoid(mean + np.sign(sign) * deviation) - _sigmoid(mean))
+        above = sign * (sigmoid(mean + np.sign(sign) * deviation) - sigmoid(mean))
         return masks[new][np.argsort(-above, kind="stable")]
 
     def _worth(self, masks: Masks, trust: float) -> NDArray[np.float64]:
@@ -185,7 +186,7 @@ class Ranking:
         unknown = np.isnan(p)
         if unknown.any():
             mean, deviation = self._guessed(mask_keys(masks[unknown]))
-            p[unknown] = _sigmoid(mean + trust * deviation)
+            p[unknown] = sigmoid(mean + trust * deviation)
         return p
 
     def _guessed(self, keys: list[bytes]) -> NDArray[np.float64]:
@@ -235,9 +236,9 @@ class Ranking:
         place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
         self._best = rows[order[place < WIDTH]]
         masks = self._archive.masks[self._best]
-        ends = np.repeat([[False], [True]], masks.shape[1], axis=1)
+        full, empty = full_and_empty(masks.shape[1])
         inner = masks.any(axis=1) & ~masks.all(axis=1)
-        return np.concatenate([ends[:1], masks[inner], ends[1:]])
+        return np.vstack([empty, masks[inner], full])
 
 
 def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -251,14 +252,6 @@ def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
     while place:
         place = before[place]
         kept += masks[place]
-    return kept
-
-
-def _chain(order: Order) -> Masks:
-    """Masks with the first 1, …, S of an order kept: (S, S)."""
-    rank = np.empty(len(order), int)
-    rank[order] = np.arange(len(order))
-    kept: Masks = rank < np.arange(1, len(order) + 1)[:, None]
     return kept
 
 
@@ -279,7 +272,3 @@ def _add(found: dict[bytes, Mask], masks: Masks, most: int) -> None:
     for key, mask in zip(mask_keys(masks), masks, strict=True):
         if len(found) < most:
             found.setdefault(key, mask)
-
-
-def _sigmoid(logit: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-logit))

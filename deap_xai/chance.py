@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 __all__ = ["Chance", "seeded"]
+
+_LOCK = threading.Lock()
+_HELD: ContextVar[bool] = ContextVar("_HELD", default=False)
+"""Whether the lock is held for what runs here: a thread of one's own has another context."""
 
 
 @contextmanager
@@ -17,8 +23,8 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of ``random`` and NumPy, and put their states back afterwards.
 
     DEAP's operators draw from ``random``; a user's own may draw from ``numpy.random``. A run
-    neither disturbs what the caller draws nor is disturbed by it, as long as no other thread draws
-    meanwhile: these generators are the process's.
+    neither disturbs what the caller draws nor is disturbed by it. These generators are the
+    process's: other threads that want to be seeded wait, those that merely draw disturb.
 
     Examples
     --------
@@ -29,13 +35,28 @@ def seeded(seed: int) -> Iterator[None]:
     >>> one == two
     True
     """
-    before = _states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy state is what others draw from
-    try:
+    with _alone():
+        before = _states()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy state is what others draw from
+        try:
+            yield
+        finally:
+            _restore(before)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock, unless it is held already by whoever this runs for."""
+    if _HELD.get():
         yield
-    finally:
-        _restore(before)
+        return
+    with _LOCK:
+        held = _HELD.set(True)
+        try:
+            yield
+        finally:
+            _HELD.reset(held)
 
 
 class Chance:

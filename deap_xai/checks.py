@@ -92,7 +92,7 @@ def _by_gain(points: list[FrontPoint], archive: Archive, masks: Masks) -> list[F
     return order
 
 
-def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str]:
+def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask, before: int) -> list[str]:
     """What a reader should know before taking a mask (S,) for an explanation.
 
     Parameters
@@ -105,6 +105,8 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
         How many of them had a fitness.
     mask
         What is shown, (S,), bool.
+    before
+        How many masks the archive held before the checks.
     """
     full, empty, rest = own.archive.known(np.vstack([full_and_empty(len(mask)), ~mask])).tolist()
     notes = [own.backend.caution] if own.backend.caution else []
@@ -134,7 +136,9 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask) -> list[str
             "what is kept is enough for the answer, but not needed"
         )
     if mask.sum() >= MOST * len(mask):
-        notes.append(f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full)}")
+        notes.append(
+            f"{mask.sum()} of {len(mask)} superpixels are kept; {_fewer(own, full, before)}"
+        )
     if not isnan(full):
         answer = own.answers(full_and_empty(len(mask))[:1])[0]
         top = int(answer.argmax())
@@ -163,7 +167,7 @@ def unseen(image: Image, view: View) -> list[str]:
     ]
 
 
-def _fewer(own: Evaluator, full: float) -> str:
+def _fewer(own: Evaluator, full: float, before: int) -> str:
     """What is known of a part that is smaller and nearly as probable as the full view."""
     points = front(own.archive)
     for point in points:
@@ -171,9 +175,12 @@ def _fewer(own: Evaluator, full: float) -> str:
             p = point.probability
             rounded = (floor(p * 10**digits) / 10**digits for digits in (3, 4, 6, 9))
             asked = next(q for q in (*rounded, p) if smallest(points, full, p=q) is point)
+            # A search for that pick comes upon what this one found before the checks.
+            late = own.archive.find_all(point.mask[None])[0] >= before
+            shows = "may show it, with more model calls" if late else "shows it"
             return (
                 f"a mask of {point.size} gives {_told(p)}, the full view {_told(full)}: the pick "
-                f"smallest:p={asked!r} shows it"
+                f"smallest:p={asked!r} {shows}"
             )
     return "no small part was found that is enough: more model calls, time or patience may find one"
 

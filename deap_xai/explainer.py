@@ -222,8 +222,7 @@ class Explainer:
         start = time.perf_counter()
         evaluator, notes = self._evaluator(image, target, self.limits)
         evaluator.on_batch = progress or None
-        names = [told(one) for one in self.objectives]
-        notes += unheeded(self._algorithm, names, self.operators)
+        notes += unheeded(self._algorithm, [*map(told, self.objectives)], self.operators)
         fitness = Fitness(evaluator, self.objectives)
         notes += self._search_and_drop(evaluator, fitness)
         return self._conclude(evaluator, fitness, notes, start)
@@ -361,6 +360,7 @@ class Explainer:
     ) -> Explanation:
         found = self.picked(evaluator).mask
         own = finished(lambda: confirm(evaluator, found), evaluator.budget, notes)
+        before = len(own.archive)
         picked, checks, told_of_better = finished(
             lambda: checked(own, self.picked, self.seed), evaluator.budget, notes
         )
@@ -371,7 +371,7 @@ class Explainer:
                 f"{self.backend.engine} in {self.backend.precision}"
             )
         full, empty = own.archive.known(full_and_empty(own.n_segments)).tolist()
-        notes += cautions(own, len(evaluator.archive), len(fitness.evaluated), picked.mask)
+        notes += cautions(own, len(evaluator.archive), len(fitness.evaluated), picked.mask, before)
         notes += unmet(self._pick, self.picked(own))
         return Explanation(
             mask=picked.mask,

@@ -183,9 +183,10 @@ class Evaluator:
         if fill not in self._siblings:
             other = MaskedView(self.view, self.segments, fill_view(self.view, self.segments, fill))
             # Under the same picture a mask is the same question, by whatever name.
-            own = np.array_equal(other.fill, self.masked_view.fill)
-            sibling = self if own else Evaluator(self.backend, other, self.target, self.budget)
-            self._siblings[fill] = sibling
+            twins = (self, *self._siblings.values())
+            same = (one for one in twins if np.array_equal(one.masked_view.fill, other.fill))
+            new = next(same, None) or Evaluator(self.backend, other, self.target, self.budget)
+            self._siblings[fill] = new
         return self._siblings[fill]
 
     def _checked(self, masks: Masks) -> Masks:
@@ -326,7 +327,8 @@ class Fitness:
         if len(individuals) == 0:
             return []
         masks = self._masks(individuals)
-        columns = [objective(self.evaluator, masks) for objective in self.objectives]
+        # Copies: one of the user's that works in place must not change what the others see.
+        columns = [objective(self.evaluator, masks.copy()) for objective in self.objectives]
         found = [tuple(map(float, values)) for values in zip(*columns, strict=True)]
         self.evaluated.update(zip(mask_keys(masks), found, strict=True))
         return found

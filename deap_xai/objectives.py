@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -167,7 +167,7 @@ def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:
     Raises
     ------
     SettingError
-        If there is none, or a function comes without a weight.
+        If there is none, one is no objective, or a function comes without a weight.
 
     Examples
     --------
@@ -176,9 +176,14 @@ def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:
     >>> [(o.name, o.weight) for o in resolve_objectives(["probability", (first, -1.0)])]
     [('probability', 1.0), ('first', -1.0)]
     """
-    if isinstance(specs, str):
+    if isinstance(specs, str) or callable(specs):
         specs = [specs]
-    if not specs:
+    if not isinstance(specs, Iterable):
+        raise SettingError(
+            "objectives must be names, such as ['probability', 'size'], or pairs of a function and "
+            f"its weight; got {shortened(specs)}"
+        )
+    if not (specs := list(specs)):
         raise SettingError("no objectives given; expected at least one, such as 'probability'")
     return [_resolve(spec) for spec in specs]
 

@@ -15,8 +15,8 @@ from PIL import Image as PILImage
 
 import deap_xai as dx
 from deap_xai.comparison import factorial
-from deap_xai.comparison.identity import differences, identity
 from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
+from deap_xai.identity import differences, identity
 from deap_xai.images import image_name
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra compare")

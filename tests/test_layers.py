@@ -31,7 +31,7 @@ ROOMS = [
     "plotting picking pages progress saving",
     "images segmentation geometry masking",
     "archive individual chance budget pareto",
-    "registry",
+    "registry identity",
     "errors typing defaults files digests processes wording",
 ]
 LEVEL = {room: -level for level, rooms in enumerate(ROOMS) for room in rooms.split()}

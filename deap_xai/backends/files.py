@@ -15,7 +15,9 @@ import numpy as np
 from deap_xai.backends.graph import Graph, GraphBackend, Layout
 from deap_xai.backends.loading import backends
 from deap_xai.backends.transform import split_transform
+from deap_xai.digests import plain_repr
 from deap_xai.errors import BackendError, SettingError
+from deap_xai.identity import identity
 from deap_xai.images import fit_image
 from deap_xai.typing import Image, View
 
@@ -100,7 +102,7 @@ def file(
         precision=precision,
         class_names=class_names,
         batch_size=graph.layout.batch or batch_size,
-        digest=functools.partial(_digest, Path(path)),
+        digest=functools.partial(_digest, Path(path), [transform, size, mean, std, class_names]),
     )
     made.caution = "; ".join(_untold(graph.layout, transform, size, mean is None and std is None))
     return made
@@ -176,14 +178,14 @@ def _three(name: str, value: Any, usual: float) -> Sequence[float]:
     return [float(x) for x in np.broadcast_to(numbers, 3)]
 
 
-def _digest(path: Path) -> str:
-    """A hash of the file, and of its weights in files beside it.
+def _digest(path: Path, around: list[Any]) -> str:
+    """A hash of the file, of its weights in files beside it, and of what was given with it.
 
     These are OpenVINO's ``.bin``, or those that an ONNX file names as external data.
     """
     model = path.read_bytes()
     names = {model[found.end() : found.end() + found[1][0]] for found in EXTERNAL.finditer(model)}
-    digest = hashlib.sha256(model)
+    digest = hashlib.sha256(model + plain_repr(identity(around)))
     for part in (path.with_suffix(".bin"), *(path.parent / os.fsdecode(x) for x in sorted(names))):
         if part.is_file():
             digest.update(part.read_bytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_xai.backends.base import Backend
+from deap_xai.digests import plain_repr
+from deap_xai.identity import identity
 from deap_xai.images import fit_image
 from deap_xai.masking import MaskedView
+from deap_xai.registry import behind
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["FunctionBackend"]
@@ -57,6 +62,15 @@ class FunctionBackend(Backend):
     def view(self, image: Image) -> View:
         """The image fitted to ``size``."""
         return image if self._size is None else fit_image(image, self._size)
+
+    def digest(self) -> str:
+        """A hash of all that it was made of but code; a plain function's name."""
+        function = behind(self._function)
+        names = None if self.class_names is None else list(self.class_names)
+        around = [self._size, names, None if inspect.isroutine(function) else identity(function)]
+        if around == [None, None, None]:
+            return self.name
+        return hashlib.sha256(plain_repr([self.name, *around])).hexdigest()
 
     def predict(self, images: Views) -> Probabilities:
         """What the function answers."""

@@ -18,6 +18,7 @@ from deap_xai.backends.base import Backend
 from deap_xai.backends.transform import split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
+from deap_xai.identity import identity
 from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
@@ -202,7 +203,7 @@ class TorchBackend(Backend):
 
     def digest(self) -> str:
         """A hash of the module, its structure and every weight, and of what prepares its input."""
-        around = plain_repr((self._transform, self._size, self.class_names))
+        around = plain_repr(identity([self._transform, self._size, self.class_names]))
         return hashlib.sha256(module_digest(self._module).encode() + around).hexdigest()
 
     def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,15 @@ class _Group(click.Group):
     """A group that answers errors in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # no name is worth losing a result
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except DeapXaiError as error:
-            raise click.ClickException(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except (DeapXaiError, OSError) as error:
+            raise click.ClickException(str(error)) from error
         except Exception as error:  # a value of the wrong kind may break whatever it is given to
             raise click.ClickException(
                 f"{type(error).__name__}: {error} ({raised_at(error)}); is each value that was "

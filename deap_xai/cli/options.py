@@ -25,7 +25,7 @@ def model_options(
                      help="A torchvision classifier, 'demo', model.onnx or package.module:name."),
         click.option("--weights", type=click.Path(path_type=Path), metavar="FILE",
                      help="Weights of the model: .safetensors or .pth."),
-        click.option("--classes", type=click.File(), metavar="FILE",
+        click.option("--classes", type=click.File(encoding="utf-8-sig"), metavar="FILE",
                      help="Class names, one a line."),
         click.option("--segments", default=SEGMENTS, show_default=True, metavar="SPEC",
                      help="Superpixels: slic, quickshift, felzenszwalb, watershed, grid."),

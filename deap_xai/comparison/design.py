@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from deap_xai import __version__
 from deap_xai.algorithms import algorithms, defaults_of, unheeded
 from deap_xai.backends import Backend, load_backend
-from deap_xai.comparison.identity import identity
 from deap_xai.defaults import ALGORITHM, BUDGET
 from deap_xai.errors import DeapXaiError, SettingError
 from deap_xai.explainer import Explainer
+from deap_xai.identity import identity
 from deap_xai.images import image_name, load_image
 from deap_xai.objectives import resolve_objectives, told
 from deap_xai.registry import parse_spec

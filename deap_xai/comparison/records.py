@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from deap_xai.archive import Archive
 from deap_xai.comparison.design import Run
-from deap_xai.comparison.identity import differences
 from deap_xai.errors import RunError, SettingError
 from deap_xai.files import write_whole
+from deap_xai.identity import differences
 
 __all__ = ["Record", "RunFolder"]
 

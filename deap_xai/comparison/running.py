@@ -67,7 +67,7 @@ def compare(
         A folder for finished runs and results. Each run is a file there, so that a comparison
         that was interrupted goes on, and one with more seeds, images or variants runs only what is
         missing. Whether a setting is still the same is told as
-        :func:`~deap_xai.comparison.identity.identity` describes.
+        :func:`~deap_xai.identity.identity` describes.
     jobs
         Processes, each with one thread; -1 takes one a core. The results don't depend on it.
     quiet

@@ -30,7 +30,7 @@ MEASURES = {"front_quality": "front quality", "probability": "best probability"}
 PROBLEM = ["model", "image"]
 
 DIGITS = 12
-"""Decimal places that means over seeds are compared to."""
+"""Decimal places that means over seeds are compared to, and differences: 0.8 - 0.7 is 0.4 - 0.3."""
 
 
 class Blocks(NamedTuple):
@@ -124,7 +124,7 @@ def wilcoxon_holm(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _wilcoxon(first: pd.Series, second: pd.Series) -> float:
-    differences = (first - second).to_numpy(float)
+    differences = (first - second).round(DIGITS).to_numpy(float)
     differences = differences[differences != 0]
     return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
 
@@ -180,7 +180,7 @@ def pairs(blocks: Blocks, measure: str) -> pd.DataFrame:
 
 def _ranks(values: pd.DataFrame, first: str, second: str) -> float:
     """Wilcoxon's W+ less W-: above 0 where his test speaks for the first."""
-    differences = (values[first] - values[second]).to_numpy(float)
+    differences = (values[first] - values[second]).round(DIGITS).to_numpy(float)
     differences = differences[differences != 0]
     return float(np.sign(differences) @ stats.rankdata(np.abs(differences)))
 

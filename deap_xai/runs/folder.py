@@ -13,7 +13,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,9 +143,10 @@ class RunFolder:
             # One line in one write; the header only where the file begins.
             file.write(_lines([failure], header=file.tell() == 0))
 
-    def tidy_failures(self) -> None:
-        """Write the failures anew: one an image, without those explained by now."""
-        failures = sorted(self.failures().values(), key=lambda failure: failure.image)
+    def tidy_failures(self, ids: Collection[str]) -> None:
+        """Write the failures anew: one an image of these, without those explained by now."""
+        found = [failure for key, failure in self.failures().items() if key in ids]
+        failures = sorted(found, key=lambda failure: failure.image)
         with self.writing():
             if failures:
                 write_whole(self.failures_file, _lines(failures, header=True).encode())

@@ -72,7 +72,8 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     ImageError
         If there is no image.
     SettingError
-        If a folder, list or table can't be read, or a table has no column ``path``.
+        If a folder, list or table can't be read, or a table has no column ``path``, or has two
+        labels for one image.
 
     Examples
     --------
@@ -101,7 +102,16 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     else:
         file = Path(images).resolve()
         source, root, rows = str(file), file.parent, _read(file)
-    items = {item.id: item for item in (_item(root, **row) for row in rows)}
+    items: dict[str, Item] = {}
+    for item in (_item(root, **row) for row in rows):
+        first = items.setdefault(item.id, item)
+        if first.label is None:
+            items[item.id] = item
+        elif item.label not in (None, first.label):
+            raise SettingError(
+                f"{item.image} stands in {given} with the label {first.label!r} and with "
+                f"{item.label!r}; expected one"
+            )
     if not items:
         raise ImageError(
             f"there is no image in {given}; in a folder, files count that end in "

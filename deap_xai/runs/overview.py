@@ -192,7 +192,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
         raise SettingError(f"{folder.path} has no explanation yet{why}")
     maps = np.asarray(table["map"].combine_chunks().flatten()).reshape(-1, GRID, GRID)
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
-    names = _names(table)
+    names = names_of(table)
     figures = _figures(table)
     some = np.flatnonzero(figures["kept"] < MOST)
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
@@ -256,7 +256,7 @@ def _right(table: pa.Table) -> NDArray[np.float64]:
     )
 
 
-def _names(table: pa.Table) -> NDArray[Any]:
+def names_of(table: pa.Table) -> NDArray[Any]:
     """The class of each picture, with its index where two classes have one name: (N,)."""
     pairs = list(zip(table["target_name"].to_pylist(), table["target"].to_pylist(), strict=True))
     classes = Counter(name for name, _ in set(pairs))

@@ -293,7 +293,7 @@ def _run(
         folder.add(rows)
         # The files are the truth: whatever ended this, the table says what they hold.
         folder.write(folder.table())
-        folder.tidy_failures()
+        folder.tidy_failures({item.id for item in todo})  # others are gone, or explained
     return tally
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from deap_xai import __version__
 from deap_xai.digests import plain_repr
 from deap_xai.explainer import Explainer
+from deap_xai.identity import identity
 from deap_xai.registry import parse_spec
 
 __all__ = ["run_settings", "settings_hash"]
@@ -24,8 +25,8 @@ def run_settings(
     """All that results depend on, in values that JSON knows.
 
     Where a name doesn't tell what is behind it (a model's or a picture's file, weights, a torch
-    module, a transform, a label map, class names), a digest of the content stands beside it. Code
-    behind a function's name isn't looked at.
+    module, a transform, a label map, class names), a digest of the content stands beside it. The
+    code of a model or an operator isn't looked at.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ def run_settings(
         # Where there is no such picture, that is said when an image should be explained.
         contents["fill"] = _file_digest(path) if path.is_file() else None
     if given.get("transform") is not None:
-        contents["transform"] = hashlib.sha256(plain_repr(given["transform"])).hexdigest()[:16]
+        contents["transform"] = hashlib.sha256(
+            plain_repr(identity(given["transform"]))
+        ).hexdigest()[:16]
     named = {"model": model} if isinstance(model, str) else {}
     return {
         "deap_xai": __version__,

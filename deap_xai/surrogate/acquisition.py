@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky
 
 from deap_xai.operators import operators
-from deap_xai.surrogate.gaussian_process import sigmoid
+from deap_xai.surrogate.gaussian_process import root_of, sigmoid
 from deap_xai.typing import Masks
 
 __all__ = ["acqExpectedGain", "expected_gain"]
@@ -147,5 +146,5 @@ def _gain(values: Floats, sizes: NDArray[Any], best: Floats) -> Floats:
 def _draw(mean: Floats, covariance: Floats, n: int, rng: np.random.Generator) -> Floats:
     """Probabilities drawn jointly, (N, n)."""
     jitter = 1e-4 + 1e-6 * covariance.max()
-    root = cholesky(covariance + jitter * np.eye(len(mean)), lower=True, check_finite=False)
+    root = root_of(covariance + jitter * np.eye(len(mean)))
     return sigmoid(mean[:, None] + root @ rng.standard_normal((len(mean), n)))

@@ -210,7 +210,7 @@ class GaussianProcess:
         covariance = self._linear * self._correlation - explained.T @ explained
         # The kernels are in single precision: a difference of them may be a little below zero.
         jitter = 1e-4 * self._linear * np.eye(len(covariance))
-        root = cholesky(covariance + jitter, lower=True, check_finite=False)
+        root = root_of(covariance + jitter)
         return self.weights() + (root @ rng.standard_normal((len(root), n))).T
 
     def _steps(self, n: int) -> Iterator[tuple[int, int]]:
@@ -243,7 +243,7 @@ class GaussianProcess:
         self._linear = self._prior / float(correlation.sum())
         self._known = self._points(self._masks)
         kernel = self._kernel(self._known, self._known) + np.diag(self._noise(self._p))
-        self._factor = cholesky(kernel, lower=True, check_finite=False)
+        self._factor = root_of(kernel)
         residual = values - self._mean(self._known)
         self._whitened = solve_triangular(self._factor, residual, lower=True, check_finite=False)
 
@@ -254,7 +254,7 @@ class GaussianProcess:
             self._factor, self._kernel(self._known, new), lower=True, check_finite=False
         )
         corner = self._kernel(new, new) + np.diag(self._noise(p)) - side.T @ side
-        corner = cholesky(corner, lower=True, check_finite=False)
+        corner = root_of(corner)
         before = len(self._whitened)
         factor = np.zeros((before + n, before + n))
         factor[:before, :before], factor[before:, :before] = self._factor, side.T
@@ -361,6 +361,25 @@ def _logit(p: Floats) -> Floats:
     # Near 1 small differences still tell good masks apart.
     p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-5)
     return np.log(p / (1 - p))
+
+
+def root_of(covariance: Floats) -> Floats:
+    """The lower Cholesky factor of a covariance (N, N).
+
+    Raises
+    ------
+    SettingError
+        If it isn't positive definite: the prior's variances are then beyond the kernels' single
+        precision.
+    """
+    try:
+        root: Floats = cholesky(covariance, lower=True, check_finite=False)
+    except np.linalg.LinAlgError as error:
+        raise SettingError(
+            "a surrogate's covariance isn't positive definite; of a GaussianProcess linear, pairs "
+            "or curve is too large beside noise: take values nearer to the defaults"
+        ) from error
+    return root
 
 
 def sigmoid(logit: Floats) -> Floats:

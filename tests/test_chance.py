@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -96,3 +97,21 @@ def test_what_was_drawn_before_does_not_matter(make_explainer, image):
     random.seed(2)
     two = explainer.explain(image)
     assert (one.archive.masks == two.archive.masks).all()
+
+
+def test_threads_search_one_after_another_as_if_alone(make_explainer, image):
+    explainer = make_explainer(algorithm="eaSurrogate", budget=60)
+    alone = explainer.explain(image).archive.masks
+    random.seed(7)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(explainer.explain(image).archive.masks))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert random.random() == random.Random(7).random()
+    assert len(found) == 3
+    assert all((masks == alone).all() for masks in found)

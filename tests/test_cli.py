@@ -195,6 +195,31 @@ def test_whoever_reads_this_may_stop_reading(folder, monkeypatch):
     assert (result.exit_code, result.output) == (1, "")
 
 
+def test_names_may_begin_with_a_byte_order_mark(folder):
+    (folder / "names.txt").write_text("other\ngrenouille verte é\n", encoding="utf-8-sig")
+    result = run("frog.png", "--classes", "names.txt", "--target", "other")
+    assert result.exit_code == 0, result.output
+    assert "frog.png: other\n" in result.stdout
+
+
+def test_a_name_that_the_terminal_can_not_show_loses_nothing(folder):
+    (folder / "frog.png").rename("snow☃.png")
+    args = ["explain", "snow☃.png", *SMALL, "--out", "out"]
+    result = CliRunner(charset="latin-1").invoke(cli.main, args)
+    assert result.exit_code == 0, result.output
+    assert "snow\\u2603.png: class 1" in result.stdout
+    assert sorted(path.name for path in Path("out").iterdir()) == ["snow☃.npz", "snow☃.png"]
+
+
+def test_a_disk_that_is_full_is_no_mistake_of_ours(folder, monkeypatch):
+    def full(*args, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("deap_xai.listing.listing", full)
+    result = CliRunner().invoke(cli.main, ["list"])
+    assert only_line(result, 1) == "Error: [Errno 28] No space left on device"
+
+
 def test_a_file_that_can_not_be_written(folder):
     (folder / "out" / "frog.png").mkdir(parents=True)  # where the picture should go
     result = run("frog.png", "--out", "out")

@@ -258,3 +258,15 @@ def test_no_claim_where_the_tests_own_ranks_point_to_the_other_side():
     assert row["a12"] > 0.5
     assert not row["shown"]
     assert row["sentence"].startswith("No difference was shown")
+
+
+def test_differences_that_are_equal_are_tied_in_whatever_digits_they_came():
+    first = [0.7, 0.3, 0.3, 0.3, 0.3, 0.8, 0.3, 0.3]
+    second = [p + step for p, step in zip(first, [0.1] * 7 + [-0.1], strict=True)]
+    runs = blocks(table(np.array([first, second]).T[:, None]), "front_quality")
+    ties = np.array(list(itertools.product([-1, 1], repeat=8))).sum(axis=1)
+    assert runs.unit == "problem"
+    literal = (abs(ties) >= 6).mean()  # all eight have the rank 4.5, seven point one way
+    assert friedman(runs.values) == pytest.approx(literal)
+    [row] = pairs(runs, "front_quality").to_dict("records")
+    assert (row["p"], row["shown"]) == (pytest.approx(literal), False)

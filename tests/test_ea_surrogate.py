@@ -481,3 +481,10 @@ def test_parts_that_give_something_else_say_so(make_explainer, image, role, give
     explainer = make_explainer(algorithm="eaSurrogate", operators={role: given}, budget=40)
     with pytest.raises(OperatorError, match=message):
         explainer.explain(image)
+
+
+def test_a_prior_beyond_single_precision_is_told(make_explainer, image):
+    chosen = {"surrogate": "GaussianProcess:linear=1e5"}
+    explainer = make_explainer(algorithm="eaSurrogate", operators=chosen, budget=300)
+    with pytest.raises(SettingError, match="linear, pairs or curve is too large beside noise"):
+        explainer.explain(image)

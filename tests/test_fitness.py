@@ -320,3 +320,9 @@ def test_batch_map_batches_a_fitness_and_maps_the_rest(make_evaluator, model):
     assert batch_map(one, iter(masks)) == one.batch(masks)
     assert model.batches == [3]
     assert batch_map(lambda a, b: a + b, [1, 2], [3, 4]) == [4, 6]
+
+
+def test_one_picture_under_two_names_is_asked_about_once(make_explainer, image):
+    evaluator = make_explainer(fill="black").evaluator(np.full_like(image, 128))
+    assert evaluator.under("mean") is evaluator.under("grey") is evaluator.under("blur")
+    assert evaluator.under("mean") is not evaluator

@@ -156,6 +156,8 @@ def own(evaluator, masks):
         ([(own, 0.0)], "'own' has the weight 0.0; expected a number above 0"),
         ([(own, float("nan"))], "has the weight nan"),
         ([(own, "1")], "has the weight '1'"),
+        (own, "'own' has no weight"),
+        (5, "objectives must be names, .*; got 5"),
         ([("size", 1.0, 2)], r"\('size', 1.0, 2\) is no objective; expected a pair"),
     ],
 )
@@ -186,3 +188,16 @@ def test_objectives_answer_with_finite_numbers(answer):
 def test_the_best_by_probability_is_the_wanted_mask(make_evaluator):
     masks = np.concatenate([random_masks(50), WANTED[None]])
     assert values("probability", make_evaluator(), masks).argmax() == 50
+
+
+def test_an_objective_that_works_in_place_changes_nothing_that_others_see(make_explainer, image):
+    def without_the_third(evaluator, masks):
+        masks[:, 3] = False
+        return masks.sum(axis=1)
+
+    chosen = ["probability", (without_the_third, -1.0), "size"]
+    e = make_explainer(algorithm="eaNSGA2", objectives=chosen, population=8).explain(image)
+    masks, found = e.pareto.masks, e.pareto.values
+    assert (found[:, 0] == e.archive.known(masks)).all()
+    assert (found[:, 2] == masks.sum(axis=1)).all()
+    assert (found[:, 1] == np.delete(masks, 3, axis=1).sum(axis=1)).all()

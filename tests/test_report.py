@@ -258,3 +258,15 @@ def test_no_explanation_is_needed_twice(finished):
     assert saved.with_suffix(".html").read_text() == Explanation.load(saved).report(
         image="frog 1.png"
     )
+
+
+def test_classes_of_one_name_stay_apart(finished, model):
+    photos = finished.parent / "photos"
+    (photos / "two.csv").write_text("path,target\nfrog 0.png,0\nfrog 1.png,1\n")
+    settings = {"segments": "grid:n_segments=16", "fill": "black", "budget": 20, "workers": 1}
+    run = dx.batch(
+        photos / "two.csv", model, photos / "run", class_names=["crane", "crane"], **settings
+    ).folder
+    assert report(run).exit_code == 0
+    rows = facts_of((run / "report" / "index.html").read_text())["rows"]
+    assert [row["target"] for row in rows] == ["crane (0)", "crane (1)"]

@@ -19,10 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import CellModel, cell_probability
 from PIL import Image as PILImage
 
 import deap_xai as dx
+from deap_xai.backends.function import FunctionBackend
 from deap_xai.backends.torch_module import TorchBackend
 from deap_xai.errors import BackendError, ImageError, RunError, SettingError
 from deap_xai.explanation import Explanation
@@ -31,7 +33,7 @@ from deap_xai.runs import Tally
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import list_items
-from deap_xai.runs.settings import run_settings
+from deap_xai.runs.settings import run_settings, settings_hash
 from deap_xai.runs.worker import image_seed, packed
 
 SMALL = {"segments": "grid:n_segments=16", "fill": "black", "budget": 30, "workers": 1}
@@ -536,6 +538,7 @@ def test_a_model_on_a_gpu_gets_one_process(pictures, tmp_path):
 
 ON_GPU = """
 import torch
+from deap_xai.backends.function import FunctionBackend
 from deap_xai.backends.torch_module import TorchBackend
 
 class Device(str):
@@ -746,3 +749,76 @@ def test_a_model_that_changes_behind_its_name_is_another(pictures, tmp_path, mon
     model_of_a_run.net = made(1)
     with pytest.raises(RunError, match=r"other settings \(contents: there"):
         run()
+
+
+class Dial:
+    """A model of the user's that one number changes."""
+
+    def __init__(self, turned):
+        self.turned = turned
+
+    def __call__(self, views):
+        p = views.mean(axis=(1, 2, 3)) / 255 / self.turned
+        return np.stack([p, 1 - p], axis=1)
+
+
+class Cut:
+    """A transform whose ``repr`` tells nothing."""
+
+    def __init__(self, side):
+        self.side = side
+
+    def __call__(self, picture):
+        pixels = np.asarray(picture.resize((self.side, self.side)), np.float32) / 255
+        return torch.tensor(pixels).permute(2, 0, 1)
+
+
+LINEAR = torch.nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"model": Dial(1.0)}, {"model": Dial(2.0)}),
+        (
+            {"model": FunctionBackend(CellModel.__call__, size=32)},
+            {"model": FunctionBackend(CellModel.__call__, size=64)},
+        ),
+        (
+            {"model": FunctionBackend(CellModel.__call__, class_names=["a", "b"])},
+            {"model": FunctionBackend(CellModel.__call__, class_names=["b", "a"])},
+        ),
+        ({"model": LINEAR, "transform": Cut(8)}, {"model": LINEAR, "transform": Cut(16)}),
+        (
+            {"model": TorchBackend(LINEAR, transform=Cut(8), device="cpu")},
+            {"model": TorchBackend(LINEAR, transform=Cut(16), device="cpu")},
+        ),
+    ],
+)
+def test_another_preparation_is_another_run(one, other):
+    def hash_of(model, **given):
+        explainer = dx.Explainer(model, **given)
+        return settings_hash(run_settings(explainer, "folder", model, given))
+
+    assert hash_of(**one) == hash_of(**one) != hash_of(**other)
+
+
+def test_failures_of_images_that_are_gone_go(pictures, tmp_path):
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    (pictures / "bad.jpg").rename(pictures / "worse.jpg")
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    found = RunFolder(tmp_path / "run").failures().values()
+    assert [failure.image for failure in found] == ["worse.jpg"]
+    (pictures / "worse.jpg").unlink()
+    assert dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL).failed == 0
+    assert not (tmp_path / "run" / "failures.csv").exists()
+
+
+def test_an_image_has_one_label(pictures, tmp_path):
+    listed = pictures / "all.csv"
+    listed.write_text("path,label\na.png,frog\nb.png,\na.png,\nb.png,toad\n")
+    items = list_items(listed, tmp_path)[1]
+    assert {item.image: item.label for item in items} == {"a.png": "frog", "b.png": "toad"}
+    listed.write_text("path,label\na.png,frog\na.png,toad\n")
+    with pytest.raises(SettingError, match=r"a\.png stands in .* label 'frog' and with 'toad'"):
+        list_items(listed, tmp_path)

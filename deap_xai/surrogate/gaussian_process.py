@@ -384,4 +384,5 @@ def root_of(covariance: Floats) -> Floats:
 
 def sigmoid(logit: Floats) -> Floats:
     """The probability of a logit."""
-    return 1 / (1 + np.exp(-logit))
+    with np.errstate(over="ignore"):  # far below, 1 / infinity is right
+        return 1 / (1 + np.exp(-logit))

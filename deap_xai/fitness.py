@@ -82,7 +82,7 @@ class Evaluator:
         if target is not None and target < 0:
             raise SettingError(f"target must be a class index from 0 up; got {target}")
         own = backend.reference
-        self.asked = target
+        self.asked = target  # by the user; where nobody asked, the model itself says what is top
         self.target: int
         self._own = None if own is None else Evaluator(own, masked_view, target, self.budget)
         if self._own is not None:

@@ -177,8 +177,11 @@ class Registry:
         return functools.partial(function, **values) if values else function
 
     def _check_value(self, name: str, key: str, value: Any, default: Any) -> None:
-        """No text where the default is a number, no number where it is a text, no rate over 1."""
-        # A plug-in's parameter of that name may be something else, as its default tells.
+        """No text where the default is a number, no number where it is a text, no rate over 1.
+
+        DEAP's functions have no annotations, so that names tell what is a rate, unless the default
+        tells otherwise: a plug-in's parameter of that name may be something else.
+        """
         is_rate = key in RATES and (not isinstance(default, Real) or 0 <= float(default) <= 1)
         if is_rate and not (isinstance(value, Real) and 0 <= float(value) <= 1):
             raise SettingError(f"{self.kind} {name!r}: {key} must be within 0..1; got {value!r}")

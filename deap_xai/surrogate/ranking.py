@@ -176,12 +176,15 @@ class Ranking:
         return masks[new][np.argsort(-above, kind="stable")]
 
     def _worth(self, masks: Masks, trust: float) -> NDArray[np.float64]:
-        """What having a mask in an order's chain is worth: (N,)."""
-        # Better is higher for kept parts, lower for hidden ones.
+        """What having a mask in an order's chain is worth: (N,).
+
+        Guesses count as ``trust`` standard deviations better than they are, or worse where that is
+        below 0. Better is higher for the kept part, lower for the hidden one.
+        """
         return self._belief(masks, trust) - self.trade * self._belief(~masks, -trust)
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
-        """Probabilities: evaluated ones as they came out, others as the model guesses."""
+        """Probabilities (N,): as they came out, or as guessed, so many deviations higher."""
         p = self._archive.known(masks)
         unknown = np.isnan(p)
         if unknown.any():
@@ -223,6 +226,7 @@ class Ranking:
         sizes = masks.sum(axis=1)
         inside = (masks.astype(np.float32) @ ~masks.T == 0) & (sizes[:, None] < sizes[None])
         gaps = np.maximum(sizes[None] - sizes[:, None], 1)
+        # From i to j the sum over t = 1..gap of worth_i + (worth_j - worth_i) t / gap.
         steps = gaps * worth[:, None] + (worth[None] - worth[:, None]) * (gaps + 1) / 2
         return [_kept(masks, np.where(inside, steps - loss * (gaps - 1), -np.inf)) for loss in GAPS]
 
@@ -260,6 +264,7 @@ def _moved(first: Masks, order: Order, start: int) -> Masks:
 
     Row r < start, if it goes to r or before: the first r and itself. Row r >= start, if it goes to
     r + 1 or behind: the first r + 2 without itself. ``first`` are masks of the first 0, …, S.
+    Of a, b, c, d with b going elsewhere (start 1): row 0 is b; rows 1 and 2 are a c and a c d.
     """
     rows = np.arange(len(order) - 1)
     masks: Masks = first[np.where(rows < start, rows, rows + 2)]

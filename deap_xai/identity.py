@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.wording import shortened
@@ -29,7 +30,8 @@ def identity(value: Any) -> Any:
     hash of its source, with what it closes over, its parameters' defaults and what is bound to it;
     what it looks up elsewhere when it runs (globals, other functions, data) isn't seen. Any other
     object stands for its class, what its ``repr`` tells, and those of its attributes that are
-    numbers, strings, arrays or torch modules.
+    numbers, strings, arrays or torch modules. Texts that an object or a function holds stand for
+    their hash: one of them may be a key to somebody's service.
 
     Examples
     --------
@@ -41,25 +43,30 @@ def identity(value: Any) -> Any:
     return _identity(value, frozenset())
 
 
-def _identity(value: Any, within: frozenset[int]) -> Any:
-    """As :func:`identity`; ``within`` are the functions whose closures led here."""
-    if value is None or isinstance(value, (str, bool, int, float)):
+def _identity(value: Any, within: frozenset[int], held: bool = False) -> Any:
+    """As :func:`identity`, of what an object or a function holds, or not.
+
+    ``within`` are the functions whose closures led here.
+    """
+    if isinstance(value, str):
+        return f"text {_hash(value.encode(errors='surrogatepass'))}" if held else value
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): _identity(inner, within) for key, inner in value.items()}
+        return {str(key): _identity(inner, within, held) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_identity(inner, within) for inner in value]
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:  # its bytes are addresses
-        return _identity(value.tolist(), within)
+        return [_identity(inner, within, held) for inner in value]
     if isinstance(value, np.ndarray):
-        facts = f"{value.dtype} {value.shape} "
-        return f"array {facts}{_hash(facts.encode() + value.tobytes())}"
+        # Of objects the bytes are addresses.
+        return (
+            _identity(value.tolist(), within, held) if value.dtype.hasobject else _of_array(value)
+        )
     if isinstance(value, Path):
         return f"{value} {_hash(value.read_bytes()) if value.is_file() else 'absent'}"
     if isinstance(value, functools.partial):
-        return [_identity(one, within) for one in (value.func, value.args, value.keywords)]
+        return [_identity(one, within, True) for one in (value.func, value.args, value.keywords)]
     if inspect.isroutine(value):
         return _of_function(value, within)
     return _of_object(value)
@@ -80,6 +87,11 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         yield f"{path} was {shortened(old)}, is now {shortened(new)}"
 
 
+def _of_array(array: NDArray[Any]) -> str:
+    facts = f"{array.dtype} {array.shape} "
+    return f"array {facts}{_hash(facts.encode() + array.tobytes())}"
+
+
 def _of_function(function: Any, within: frozenset[int]) -> Any:
     plain = inspect.unwrap(getattr(function, "__func__", function))
     name = f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', '')}"
@@ -96,7 +108,7 @@ def _of_function(function: Any, within: frozenset[int]) -> Any:
     defaults = [getattr(plain, held, None) for held in ("__defaults__", "__kwdefaults__")]
     facts = [f"{name} {_hash(text.encode())}"]
     if closed or any(defaults):
-        facts += [_identity(one, within) for one in (closed, *defaults)]
+        facts += [_identity(one, within, True) for one in (closed, *defaults)]
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
         facts.append(_identity(owner, within))
@@ -122,13 +134,13 @@ def _of_object(value: Any) -> Any:
     if callable(getattr(value, "state_dict", None)):
         return f"{name} {module_digest(value)[:16]}"
     simple = {
-        key: identity(inner)
+        key: _identity(inner, frozenset(), True)
         for key, inner in sorted(getattr(value, "__dict__", {}).items())
         if isinstance(inner, PLAIN) or hasattr(inner, "state_dict")
     }
     told = plain_repr(value).decode(errors="replace")
     if not told.endswith(" object>"):  # as a torchvision transform's, with all that it does
-        simple["repr"] = told if len(told) <= 200 else _hash(told.encode())
+        simple["repr"] = _hash(told.encode())
     return {"class": name, **simple} if simple else name
 
 

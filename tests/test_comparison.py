@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import os
 import sys
 import types
@@ -573,3 +575,29 @@ def test_weights_that_change_behind_their_name_are_others(image, tmp_path, monke
             assert len(run().table) == 4
     with pytest.raises(SettingError, match="holds runs under other settings: model "):
         run()
+
+
+def test_what_an_object_or_a_function_holds_is_not_written_down():
+    @dataclasses.dataclass
+    class Client:
+        key: str
+        address: str = "example.org"
+
+        def __call__(self, views):
+            return np.full((len(views), 2), 0.5)
+
+    def asking(key, *, headers):
+        return lambda views: (key, headers, views)
+
+    for one, same, other in [
+        (Client("s3cret"), Client("s3cret"), Client("t0ken")),
+        (
+            asking("s3cret", headers={"Authorization": ["s3cret"]}),
+            asking("s3cret", headers={"Authorization": ["s3cret"]}),
+            asking("s3cret", headers={"Authorization": ["t0ken"]}),
+        ),
+        (*(functools.partial(asking, key, headers="s3cret") for key in ("a", "a", "b")),),
+    ]:
+        assert identity(one) == identity(same) != identity(other)
+        assert "s3cret" not in json.dumps(identity(one))
+    assert identity({"fill": "mean"}) == {"fill": "mean"}

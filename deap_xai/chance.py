@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Chance", "seeded"]
+__all__ = ["Chance", "alone", "seeded"]
 
 _LOCK = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has no other threads that could give it back
+    os.register_at_fork(after_in_child=lambda: globals().update(_LOCK=threading.Lock()))
 _HELD: ContextVar[bool] = ContextVar("_HELD", default=False)
 """Whether the lock is held for what runs here: a thread of one's own has another context."""
 
@@ -35,7 +38,7 @@ def seeded(seed: int) -> Iterator[None]:
     >>> one == two
     True
     """
-    with _alone():
+    with alone():
         before = _states()
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy state is what others draw from
@@ -46,8 +49,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Hold the lock, unless it is held already by whoever this runs for."""
+def alone() -> Iterator[None]:
+    """Within, no other thread is seeded: one that wants to be waits until this is over.
+
+    Threads that are begun within, and waited for, have to run in a copy of the context
+    (``contextvars.copy_context``), or each would wait for the other.
+    """
     if _HELD.get():
         yield
         return

@@ -17,7 +17,7 @@ from deap_xai.backends import Backend, load_backend
 from deap_xai.backends.classes import class_index, class_name
 from deap_xai.backends.measuring import settle_batch_size
 from deap_xai.budget import Budget
-from deap_xai.chance import seeded
+from deap_xai.chance import alone, seeded
 from deap_xai.checks import cautions, checked, confirm, finished, reserve, unseen, without_each
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, POPULATION, SEGMENTS
 from deap_xai.describing import described
@@ -153,11 +153,7 @@ class Explainer:
         self.given = {"weights": weights, "device": device, "transform": transform, "size": size}
         self.given["class_names"] = class_names
         self.backend: Backend = load_backend(
-            model,
-            engine=engine,
-            precision=precision,
-            batch_size=batch_size,
-            **self.given,
+            model, engine=engine, precision=precision, batch_size=batch_size, **self.given
         )
 
     @overload
@@ -176,6 +172,7 @@ class Explainer:
         progress: Callable[[Evaluator], None] | bool | None = None,
     ) -> Explanation: ...
 
+    @alone()  # before any clock runs: of several threads one searches at a time
     def explain(
         self,
         image: Any,

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def _identity(value: Any, within: frozenset[int], held: bool = False) -> Any:
         return value.item()
     if isinstance(value, Mapping):
         return {str(key): _identity(inner, within, held) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_identity(inner, within, held) for inner in value]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _in_order(value, [_identity(inner, within, held) for inner in value])
     if isinstance(value, np.ndarray):
         # Of objects the bytes are addresses.
         return (
@@ -85,6 +86,11 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
             yield from differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
     elif old != new:
         yield f"{path} was {shortened(old)}, is now {shortened(new)}"
+
+
+def _in_order(value: Any, parts: list[Any]) -> list[Any]:
+    """Its parts; those of a set sorted, whose order is another in each process."""
+    return sorted(parts, key=repr) if isinstance(value, (set, frozenset)) else parts
 
 
 def _of_array(array: NDArray[Any]) -> str:
@@ -125,23 +131,41 @@ def _held(cell: Any) -> Any:
 def _bytecode(code: Any) -> str:
     if not inspect.iscode(code):
         return repr(code)
-    constants = "".join(map(_bytecode, code.co_consts))
+    constants = "".join(map(_constant, code.co_consts))
     return f"{code.co_code!r}{constants}{code.co_names}"
 
 
+def _constant(value: Any) -> str:
+    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else _bytecode(value)
+
+
 def _of_object(value: Any) -> Any:
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    if callable(getattr(value, "state_dict", None)):
-        return f"{name} {module_digest(value)[:16]}"
+    kind = value if isinstance(value, type) else type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, type):
+        return name
+    if state := _state(value):
+        return f"{name} {state}"
     simple = {
-        key: _identity(inner, frozenset(), True)
-        for key, inner in sorted(getattr(value, "__dict__", {}).items())
-        if isinstance(inner, PLAIN) or hasattr(inner, "state_dict")
+        str(key): _state(inner) or _identity(inner, frozenset(), True)
+        for key, inner in sorted(getattr(value, "__dict__", {}).items(), key=str)
+        if isinstance(inner, PLAIN) or _state(inner)
     }
-    told = plain_repr(value).decode(errors="replace")
-    if not told.endswith(" object>"):  # as a torchvision transform's, with all that it does
-        simple["repr"] = _hash(told.encode())
+    with suppress(Exception):  # objects of the user's may have a repr that fails
+        told = plain_repr(value)
+        if not told.endswith(b" object>"):  # as a torchvision transform's, with all that it does
+            simple["repr"] = _hash(told)
     return {"class": name, **simple} if simple else name
+
+
+def _state(value: Any) -> str:
+    """A hash of what a torch module holds; empty for what is none."""
+    if isinstance(value, (*PLAIN, type)):
+        return ""
+    try:
+        return module_digest(value)[:16] if callable(value.state_dict) else ""
+    except Exception:  # whatever an object of the user's answers to that name
+        return ""
 
 
 def _hash(content: bytes) -> str:

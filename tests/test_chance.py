@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 
 import numpy as np
 import pytest
+from conftest import CellModel
 
-from deap_xai.chance import Chance, seeded
+from deap_xai.chance import Chance, alone, seeded
 
 
 def draws():
@@ -115,3 +118,49 @@ def test_threads_search_one_after_another_as_if_alone(make_explainer, image):
     assert random.random() == random.Random(7).random()
     assert len(found) == 3
     assert all((masks == alone).all() for masks in found)
+
+
+def held_by_another_thread(free):
+    """A thread that is alone until it is told to stop; returned once it is."""
+    begun = threading.Event()
+
+    def hold():
+        with alone():
+            begun.set()
+            free.wait()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    begun.wait()
+    return thread
+
+
+def test_nothing_is_asked_and_no_clock_runs_while_another_thread_searches(make_explainer, image):
+    free, model = threading.Event(), CellModel()
+    other = held_by_another_thread(free)
+    explainer = make_explainer(model=model, budget=30)
+    thread = threading.Thread(target=explainer.explain, args=(image,), daemon=True)
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert model.images == 0
+    free.set()
+    thread.join()
+    other.join()
+    assert model.images > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_does_not_wait_for_a_thread_that_it_has_not(capfd):
+    free = threading.Event()
+    other = held_by_another_thread(free)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends it, should it wait
+        with alone():
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    free.set()
+    other.join()
+    assert status == 0

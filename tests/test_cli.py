@@ -186,6 +186,18 @@ def test_what_is_refused_leaves_no_folder(folder):
     assert not (folder / "out").exists()
 
 
+def test_a_models_own_broken_pipe_is_its_failure(folder, monkeypatch):
+    def cut_off(images):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys.modules["cell_models"], "classify", cut_off)
+    result = run("frog.png", "toad.png")
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert [line.split(":")[1] for line in lines] == [" frog.png", " toad.png"]
+    assert all("raised BrokenPipeError" in line for line in lines)
+
+
 def test_whoever_reads_this_may_stop_reading(folder, monkeypatch):
     def closed(*args, **settings):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")

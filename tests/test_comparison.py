@@ -6,8 +6,10 @@ import dataclasses
 import functools
 import json
 import os
+import subprocess
 import sys
 import types
+import unittest.mock
 
 import numpy as np
 import pandas as pd
@@ -601,3 +603,42 @@ def test_what_an_object_or_a_function_holds_is_not_written_down():
         assert identity(one) == identity(same) != identity(other)
         assert "s3cret" not in json.dumps(identity(one))
     assert identity({"fill": "mean"}) == {"fill": "mean"}
+
+
+class Odd:
+    """An object of the user's that answers to everything wrongly."""
+
+    def __init__(self, number):
+        self.number, self.kind = number, pytest.fail
+        self.layer = type("Layer", (), {"state_dict": lambda self: {}})
+        self.__dict__[7] = 1
+
+    @property
+    def state_dict(self):
+        raise ValueError("none")
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def test_odd_objects_have_an_identity_too():
+    assert identity(Odd(1)) == identity(Odd(1)) != identity(Odd(2))
+    assert identity(Odd) == f"{__name__}.Odd"
+    assert identity({"b", "a", "c"}) == ["a", "b", "c"]
+    assert isinstance(identity(unittest.mock.Mock()), (str, dict))
+
+
+def test_a_set_in_a_function_is_the_same_in_every_process():
+    code = (
+        "from deap_xai.identity import identity\n"
+        "found = lambda mode, known={'RGB', 'L', 'P'}: mode in {'RGB', 'L', 'CMYK'} or known\n"
+        "print(identity(found))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(told) == 1

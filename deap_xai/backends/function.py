@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +11,8 @@ from numpy.typing import ArrayLike
 
 from deap_xai.backends.base import Backend
 from deap_xai.digests import plain_repr
-from deap_xai.identity import identity
 from deap_xai.images import fit_image
 from deap_xai.masking import MaskedView
-from deap_xai.registry import behind
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
 __all__ = ["FunctionBackend"]
@@ -64,13 +61,11 @@ class FunctionBackend(Backend):
         return image if self._size is None else fit_image(image, self._size)
 
     def digest(self) -> str:
-        """A hash of all that it was made of but code; a plain function's name."""
-        function = behind(self._function)
+        """The function's name, or a hash of it with size and class names; its code isn't seen."""
         names = None if self.class_names is None else list(self.class_names)
-        around = [self._size, names, None if inspect.isroutine(function) else identity(function)]
-        if around == [None, None, None]:
+        if self._size is None and names is None:
             return self.name
-        return hashlib.sha256(plain_repr([self.name, *around])).hexdigest()
+        return hashlib.sha256(plain_repr([self.name, self._size, names])).hexdigest()
 
     def predict(self, images: Views) -> Probabilities:
         """What the function answers."""

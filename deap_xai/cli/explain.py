@@ -14,7 +14,7 @@ import click
 from deap_xai.cli.group import INTERRUPTED, main, raised_at
 from deap_xai.cli.options import make_explainer, make_folder, model_options
 from deap_xai.cli.progress import progress
-from deap_xai.errors import DeapXaiError
+from deap_xai.errors import BackendError, DeapXaiError
 from deap_xai.files import PAGES, check_page
 from deap_xai.wording import counted, decimal, known
 
@@ -100,12 +100,15 @@ def _explained(
     explainer: Explainer, image: str, target: str | None, seeds: int | None, bar: Any
 ) -> tuple[Explanation, Consensus | None]:
     """The explanation and, where several seeds were asked for, what they agree on."""
-    if seeds is None:
-        return explainer.explain(image, target, bar), None
     from deap_xai.certificates import consensus
 
-    agreed = consensus(explainer, image, target, seeds, bar)
-    return agreed.explanations[0], agreed
+    try:
+        if seeds is None:
+            return explainer.explain(image, target, bar), None
+        agreed = consensus(explainer, image, target, seeds, bar)
+        return agreed.explanations[0], agreed
+    except BrokenPipeError as error:  # the model's own; the terminal's ends the command
+        raise BackendError(f"the model was asked and raised BrokenPipeError: {error}") from error
 
 
 def _stop_if(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from deap_xai.backends.classes import class_index, class_name
+from deap_xai.backends.classes import class_index, class_name, folded_name
 from deap_xai.errors import ImageError, SettingError
 
 __all__ = ["Images", "Item", "list_items", "with_labels_named"]
@@ -107,7 +107,7 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
         first = items.setdefault(item.id, item)
         if first.label is None:
             items[item.id] = item
-        elif item.label not in (None, first.label):
+        elif item.label is not None and folded_name(item.label) != folded_name(first.label):
             raise SettingError(
                 f"{item.image} stands in {given} with the label {first.label!r} and with "
                 f"{item.label!r}; expected one"

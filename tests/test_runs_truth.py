@@ -125,7 +125,7 @@ def test_a_name_with_a_carriage_return_fails_in_one_row(tmp_path):
     for _ in range(2):
         folder.fail(failure)
         assert folder.failures() == {"x-1": failure}
-        folder.tidy_failures()
+        folder.tidy_failures({"x-1"})
 
 
 def test_a_summary_of_a_folder_without_explanations(tmp_path):

@@ -117,7 +117,7 @@ def _of_function(function: Any, within: frozenset[int]) -> Any:
         facts += [_identity(one, within, True) for one in (closed, *defaults)]
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        facts.append(_identity(owner, within))
+        facts.append(_identity(owner, within, True))
     return facts[0] if len(facts) == 1 else facts
 
 
@@ -142,28 +142,27 @@ def _constant(value: Any) -> str:
 def _of_object(value: Any) -> Any:
     kind = value if isinstance(value, type) else type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if isinstance(value, type):
+    if kind is value:
         return name
     if state := _state(value):
         return f"{name} {state}"
-    simple = {
-        str(key): _state(inner) or _identity(inner, frozenset(), True)
-        for key, inner in sorted(getattr(value, "__dict__", {}).items(), key=str)
-        if isinstance(inner, PLAIN) or _state(inner)
-    }
+    simple: dict[str, Any] = {}
+    for key, inner in getattr(value, "__dict__", {}).items():
+        if isinstance(inner, PLAIN):
+            simple[str(key)] = _identity(inner, frozenset(), True)
+        elif state := _state(inner):
+            simple[str(key)] = state
     with suppress(Exception):  # objects of the user's may have a repr that fails
         told = plain_repr(value)
         if not told.endswith(b" object>"):  # as a torchvision transform's, with all that it does
             simple["repr"] = _hash(told)
-    return {"class": name, **simple} if simple else name
+    return {"class": name, **dict(sorted(simple.items()))} if simple else name
 
 
 def _state(value: Any) -> str:
-    """A hash of what a torch module holds; empty for what is none."""
-    if isinstance(value, (*PLAIN, type)):
-        return ""
+    """A hash of what a torch module holds; empty for what is none, or a class."""
     try:
-        return module_digest(value)[:16] if callable(value.state_dict) else ""
+        return module_digest(value)[:16] if hasattr(value, "state_dict") else ""
     except Exception:  # whatever an object of the user's answers to that name
         return ""
 

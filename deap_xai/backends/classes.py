@@ -70,11 +70,8 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
         return int(number)
     if class_names is None:
         raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
-    hint = (
-        f"; did you mean {' or '.join(map(repr, close))}?"
-        if (close := _close(target, folded))
-        else ""
-    )
+    close = _close(target, folded)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise SettingError(f"{what} {target!r} is no class of this model{hint}")
 
 

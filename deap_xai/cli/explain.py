@@ -100,11 +100,11 @@ def _explained(
     explainer: Explainer, image: str, target: str | None, seeds: int | None, bar: Any
 ) -> tuple[Explanation, Consensus | None]:
     """The explanation and, where several seeds were asked for, what they agree on."""
-    from deap_xai.certificates import consensus
-
     try:
         if seeds is None:
             return explainer.explain(image, target, bar), None
+        from deap_xai.certificates import consensus
+
         agreed = consensus(explainer, image, target, seeds, bar)
         return agreed.explanations[0], agreed
     except BrokenPipeError as error:  # the model's own; the terminal's ends the command

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -135,19 +136,24 @@ def held_by_another_thread(free):
     return thread
 
 
-def test_nothing_is_asked_and_no_clock_runs_while_another_thread_searches(make_explainer, image):
-    free, model = threading.Event(), CellModel()
+def test_nothing_is_asked_and_no_clock_runs_while_another_thread_searches(
+    make_explainer, image, monkeypatch
+):
+    free, model, looked = threading.Event(), CellModel(), []
+    clock = types.SimpleNamespace(perf_counter=lambda: float(looked.append(1) or len(looked)))
+    monkeypatch.setattr("deap_xai.explainer.time", clock)
     other = held_by_another_thread(free)
     explainer = make_explainer(model=model, budget=30)
     thread = threading.Thread(target=explainer.explain, args=(image,), daemon=True)
     thread.start()
     thread.join(0.2)
     assert thread.is_alive()
-    assert model.images == 0
+    assert (model.images, looked) == (0, [])
     free.set()
     thread.join()
     other.join()
     assert model.images > 0
+    assert looked
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

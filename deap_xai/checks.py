@@ -33,6 +33,9 @@ FAINT = 1e-3
 MOST = 0.9
 """Share of the superpixels from which on what is kept explains nothing."""
 
+PICK = ": the pick "
+"""Where a note about a smaller mask begins to say how to have it shown."""
+
 OTHER_SHAPE = 2
 """How many times as wide or high, for its other side, an image is of which much isn't seen."""
 
@@ -179,7 +182,7 @@ def _fewer(own: Evaluator, full: float, before: int) -> str:
             late = own.archive.find_all(point.mask[None])[0] >= before
             shows = "may show it, with more model calls" if late else "shows it"
             return (
-                f"a mask of {point.size} gives {_told(p)}, the full view {_told(full)}: the pick "
+                f"a mask of {point.size} gives {_told(p)}, the full view {_told(full)}{PICK}"
                 f"smallest:p={asked!r} {shows}"
             )
     return "no small part was found that is enough: more model calls, time or patience may find one"

@@ -199,13 +199,13 @@ class Explanation:
         The matplotlib figure; ``.savefig(path)`` writes it.
         """
         if axes is None:
-            from matplotlib import pyplot as plt
+            from deap_xai.plotting import panels
 
-            axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="compressed")[1]
+            axes = panels(self.view)[1]
         if len(axes) != 4:
             raise SettingError(f"plot draws four panels; got {len(axes)} axes: give four, or none")
-        panels = (self.plot_view, self.plot_kept, self.plot_attribution, self.plot_history)
-        for panel, one in zip(panels, axes, strict=True):
+        draw = (self.plot_view, self.plot_kept, self.plot_attribution, self.plot_history)
+        for panel, one in zip(draw, axes, strict=True):
             panel(one)
         return axes[0].figure  # type: ignore[return-value]
 
@@ -221,7 +221,7 @@ class Explanation:
         from deap_xai import plotting
 
         title = f"{self.size} of {self.n_segments} superpixels: {self.probability:.3f}"
-        kept = plotting.kept_picture(self.view, self.segments, self.mask)
+        kept = plotting.kept_picture(*plotting.as_drawn(self.view, self.segments), self.mask)
         return plotting.draw_view(plotting.some(axes), kept, title)
 
     def plot_attribution(self, axes: Axes | None = None) -> Axes:

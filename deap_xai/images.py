@@ -148,7 +148,7 @@ def fit_image(image: Image, size: int | tuple[int, int]) -> View:
     (20, 50, 3)
     """
     height, width = image.shape[:2]
-    new_height, new_width = _sides(size)
+    new_height, new_width = view_sides(size)
     box = (0.0, 0.0, float(width), float(height))
     if not isinstance(size, tuple | list):
         box = _centre_box(height, width, new_height)
@@ -173,7 +173,8 @@ def reduce_image(image: Image, longest: int) -> View:
     return fit_image(image, (height, width))
 
 
-def _sides(size: Any) -> tuple[int, int]:
+def view_sides(size: Any) -> tuple[int, int]:
+    """Height and width of such a view; see :func:`fit_image`."""
     try:
         pair = size if isinstance(size, tuple | list) else (size, size)
         height, width = (operator.index(side) for side in pair)
@@ -396,5 +397,4 @@ def _channels_last(tensor: torch.Tensor) -> NDArray[Any]:
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         tensor = tensor.float()  # NumPy has no bfloat16
-    array: NDArray[Any] = tensor.permute(1, 2, 0).numpy()
-    return array
+    return np.asarray(tensor.permute(1, 2, 0))

@@ -5,6 +5,7 @@ Importance is drawn with the diverging map ``PuOr``, which colour-blind people c
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 from deap_xai.archive import FrontPoint
+from deap_xai.images import reduce_image
 from deap_xai.typing import Mask, Segments, View
 
 if TYPE_CHECKING:
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "as_drawn",
     "draw_attribution",
     "draw_convergence",
     "draw_front",
     "draw_view",
+    "fit_labels",
     "importance_limit",
     "kept_picture",
+    "panels",
     "save_png",
     "short",
     "some",
@@ -37,6 +42,9 @@ EDGE = (255, 170, 0)
 
 PURPLE = "#5e3c99"
 """Colour of the best masks; a page puts its own in its place."""
+
+PANEL = 320
+"""Pixels of the longer side of a view that is drawn with a line around the kept part."""
 
 FAINT = 0.05
 """Log-odds that a heat map's full colours stand for at least: less moves no probability by more
@@ -61,9 +69,54 @@ def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
     return picture
 
 
+def as_drawn(view: View, segments: Segments) -> tuple[View, Segments]:
+    """View and label map at about the size of a panel, where a line one pixel wide is seen.
+
+    Smaller views are enlarged by a whole number.
+
+    Examples
+    --------
+    >>> view, labels = as_drawn(np.zeros((1600, 800, 3), np.uint8), np.zeros((1600, 800), int))
+    >>> view.shape, labels.shape
+    ((320, 160, 3), (320, 160))
+    >>> as_drawn(np.zeros((3, 4, 3), np.uint8), np.zeros((3, 4), int))[1].shape
+    (240, 320)
+    """
+    view = reduce_image(view, PANEL)
+    factor = PANEL // max(view.shape[:2])
+    view = view.repeat(factor, axis=0).repeat(factor, axis=1)
+    return view, fit_labels(segments, view.shape[:2])
+
+
+def fit_labels(segments: Segments, shape: tuple[int, ...]) -> Segments:
+    """The label map at another size, each pixel from the nearest.
+
+    Examples
+    --------
+    >>> fit_labels(np.array([[0, 0, 1, 1], [2, 2, 3, 3]], np.int32), (1, 2)).tolist()
+    [[2, 3]]
+    """
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(shape, segments.shape, strict=True)
+    )
+    return segments[np.ix_(rows, columns)]
+
+
+def panels(view: View) -> tuple[Figure, Any]:
+    """A figure with three panels of the view's proportions and one of a chart's, and their axes."""
+    from matplotlib import pyplot as plt
+
+    proportion = min(max(view.shape[1] / view.shape[0], 0.3), 3)
+    width = min(max(3.25 * proportion, 2.9), 4.5)  # the narrowest has room for its title
+    size = 3 * width + 3.25, min(max(width / proportion, 1.8), 3) + 0.4
+    ratios = [width, width, width, 3.25]
+    return plt.subplots(1, 4, figsize=size, width_ratios=ratios, layout="constrained")
+
+
 def draw_view(axes: Axes, picture: View, title: str = "") -> Axes:
     """An RGB picture (h, w, 3) without ticks."""
-    axes.imshow(picture, interpolation="nearest")
+    axes.imshow(picture, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(title, fontsize=10, parse_math=False)
     return axes
@@ -189,5 +242,14 @@ def use_files_only() -> None:
 
 
 def short(text: str, limit: int = 28) -> str:
-    """A name that fits over a picture."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """A name that fits over a picture; Chinese, Japanese and Korean letters are two wide.
+
+    Examples
+    --------
+    >>> short("frog"), short("a very long name", limit=6), short("金毛寻回犬", limit=6)
+    ('frog', 'a ver…', '金毛…')
+    """
+    widths = [1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text]
+    if sum(widths) <= limit:
+        return text
+    return text[: int((np.cumsum(widths) <= limit - 1).sum())] + "…"

@@ -302,6 +302,14 @@ def test_what_comes_from_outside_is_escaped(explanation):
         assert "&lt;img" in text
 
 
+def test_notes_name_nothing_that_the_page_has_not(explanation):
+    note = "45 of 45 superpixels are kept; a mask of 23 gives 0.871, the full view 0.947: the pick "
+    said = pictures.found(replace(explanation, warnings=(note + "smallest:p=0.871 shows it", "x")))
+    assert "45 of 45 pieces are kept; a mask of 23 gives 0.871, the full view 0.947</p>" in said
+    assert "smallest" not in said
+    assert '<p class="note">x</p>' in said
+
+
 def test_what_was_not_asked_is_said(explanation):
     checks = replace(explanation.checks, rest=float("nan"))
     said = pictures.found(replace(explanation, checks=checks))

@@ -9,6 +9,7 @@ import pytest
 from conftest import openvino_has_bf16
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision import transforms
 
 from deap_xai.backends import load_backend
 from deap_xai.backends.graph import Graph, GraphBackend, Layout, read_layout, threads
@@ -160,6 +161,31 @@ def test_answers_of_sigmoids_are_cautioned_about():
     assert backend.caution.count("in 0..1 but don't sum to 1") == 1
 
 
+def test_a_picture_of_no_answer_decides_nothing_for_those_after_it():
+    masked_view, masks = masked()
+    right = softmax(np.random.default_rng(1).normal(0, 3, (11, 4)))
+    answers = [np.full((11, 4), np.nan), np.vstack([right[:4], np.full((7, 4), np.inf)]), right]
+    backend = Noted(answer=lambda x: answers.pop(0) if len(answers) > 1 else right).backend(11)
+    assert np.isnan(backend.predict_masked(masked_view, masks)).all()
+    assert backend.predict_masked(masked_view, masks)[:4] == pytest.approx(right[:4], abs=1e-6)
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(right, abs=1e-6)
+    assert backend.caution == ""
+
+
+def test_noise_without_an_answer_says_nothing():
+    right = softmax(np.random.default_rng(1).normal(0, 3, (11, 4)))
+    answers = [right, np.full((11, 4), np.nan), right]
+    backend = Noted(answer=lambda x: answers.pop(0)).backend(11)
+    for _ in range(2):
+        assert backend.predict_masked(*masked()) == pytest.approx(right, abs=1e-6)
+
+
+def test_a_rounding_above_one_makes_no_logits():
+    right = np.tile([1 + 2e-7, -1e-9, 0, 0], (11, 1))
+    found = Noted(answer=lambda x: right).backend(11).predict_masked(*masked())
+    assert found == pytest.approx(right, abs=1e-6)
+
+
 def test_memory_that_runs_out_halves_the_batch():
     def run(inputs):
         if len(inputs) > 2:
@@ -171,10 +197,15 @@ def test_memory_that_runs_out_halves_the_batch():
     assert backend.batch_size == 2
 
 
+def misshapen(inputs):
+    raise ValueError("/memory_head: Got 9, expected 8\n Please fix\n")
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
         (lambda x: 1 / 0, r"noted can't be run by onnx on views of shape \(4, 3, 6, 8\): division"),
+        (misshapen, r"views of shape \(4, 3, 6, 8\): /memory_head: Got 9, expected 8 Please fix$"),
         (lambda x: np.zeros((4, 1)), r"answered 4 images with shape \(4, 1\)"),
         (lambda x: np.zeros((4, 2, 3, 3)), r"shape \(4, 2, 3, 3\), expected \(4, classes\)"),
     ],
@@ -213,6 +244,9 @@ def test_layouts():
 # Files
 
 
+SQUARE = transforms.Compose([transforms.Resize((6, 6)), transforms.ToTensor()])
+
+
 @pytest.fixture(params=["onnx", "openvino"])
 def engine(request):
     pytest.importorskip("onnx", reason="writes ONNX files; needs the extra onnx")
@@ -243,7 +277,8 @@ def write(path, shape=("n", 3, 6, 8), kind="float", answers=("logits",), weights
     nodes.append(helper.make_node("ReduceSum", ["colour"], ["total"], keepdims=0))
     nodes.append(helper.make_node("Identity", ["total"], ["again"]))
     shapes = {"logits": ["n", weights.shape[1]], "probabilities": ["n", 4], "total": []}
-    shapes["again"] = []
+    nodes.append(helper.make_node("Cast", ["logits"], ["whole"], to=TensorProto.INT64))
+    shapes |= {"again": [], "whole": ["n", 4]}
     if isinstance(shape[0], int):
         shapes["logits"][0] = shape[0]
     constants = {
@@ -252,7 +287,10 @@ def write(path, shape=("n", 3, 6, 8), kind="float", answers=("logits",), weights
         "first_axes": np.array([1, 2]),
         "last_axes": np.array([2, 3]),
     }
-    outputs = [helper.make_tensor_value_info(a, TensorProto.FLOAT, shapes[a]) for a in answers]
+    of = {"whole": TensorProto.INT64}
+    outputs = [
+        helper.make_tensor_value_info(a, of.get(a, TensorProto.FLOAT), shapes[a]) for a in answers
+    ]
     graph = helper.make_graph(
         nodes,
         "colours",
@@ -339,8 +377,6 @@ def test_sizes_of_files(tmp_path):
     write(free, ("n", 3, "h", "w"))
     assert load_backend(free, size=(5, 9), device="cpu").view(image).shape == (5, 9, 3)
     wide = write(tmp_path / "wide.onnx")
-    from torchvision import transforms
-
     steps = [transforms.Resize((6, 8)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     backend = load_backend(wide, transform=transforms.Compose(steps))
     masked_view, masks = masked()
@@ -361,6 +397,8 @@ def test_sizes_of_files(tmp_path):
         (("n", 3, 6, 8), "float", {"spec": ":mean=(124,116,104)"}, "got .*: divide both by 255"),
         (("n", 3, 6, 8), "float", {"transform": len}, "the transform can't be taken apart"),
         (("n", 3, 6, 8), "float", {"transform": len, "size": 3}, "got a transform and size"),
+        (("n", 3, 6, 8), "float", {"transform": SQUARE}, r"\(6, 8\), and the transform makes th"),
+        (("n", 3, 6, 8), "float", {"size": 6.5}, "size must be a positive whole number or a pair"),
         (("n", 3, 6, 8), "float", {"weights": "x"}, "takes no option 'weights'; it takes: path"),
         (("n", 3, 6, 8), "float", {"engine": "torch"}, "engine 'torch' can't run this model"),
         (("n", 3, 6, 8), "float", {"precision": "fp8"}, "precision 'fp8' can't run this model"),
@@ -393,6 +431,25 @@ def test_files_that_are_none(tmp_path, engine):
     odd = write(tmp_path / "odd.onnx", answers=("total", "again"))
     with pytest.raises(BackendError, match=r"odd.onnx answers with .*; expected a table"):
         load_backend(odd, engine=engine)
+
+
+def test_the_output_that_is_read(tmp_path, engine):
+    masked_view, masks = masked()
+    right = softmax(logits_of(masked_view.render(masks)))
+    path = write(tmp_path / "model.onnx", answers=("whole", "logits"))
+    backend = load_backend(path, engine=engine)  # whole numbers are no probabilities
+    assert backend.predict_masked(masked_view, masks) == pytest.approx(right, abs=1e-5)
+    assert "answers with" not in backend.caution
+    path = write(tmp_path / "two.onnx", answers=("logits", "probabilities"))
+    told = "the file answers with logits and probabilities; 'logits' was read: say output="
+    assert load_backend(path, engine=engine).caution.startswith(told)
+    chosen = load_backend(f"{path}:output=probabilities", engine=engine)
+    assert chosen.predict_masked(masked_view, masks) == pytest.approx(right, abs=1e-5)
+    assert "answers with" not in chosen.caution
+    assert chosen.name.endswith(":output=probabilities")
+    assert chosen.digest() != load_backend(path, engine=engine).digest()
+    with pytest.raises(BackendError, match=r"has no output 'p'; it answers with logits \("):
+        load_backend(f"{path}:output=p", engine=engine)
 
 
 def test_openvinos_own_files(tmp_path):

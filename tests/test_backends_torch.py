@@ -259,6 +259,43 @@ def test_whether_a_softmax_is_due_does_not_depend_on_what_came_first():
     assert with_logits.caution == ""
 
 
+class Standardised(nn.Module):
+    """A picture of one colour has no deviation, and no answer."""
+
+    def forward(self, x):
+        x = (x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True)
+        return torch.softmax(x[:, :, 0, :4].mean(1), dim=1)
+
+
+def test_a_picture_of_no_answer_decides_nothing_for_those_after_it():
+    fresh, used = (TorchBackend(Standardised(), device="cpu") for _ in range(2))
+    assert np.isnan(used.predict(np.zeros((1, 8, 8, 3), np.uint8))).all()
+    assert (used.predict(picture()[None]) == fresh.predict(picture()[None])).all()
+    assert fresh.predict(picture()[None]).max() > 0.3  # a second softmax would level it
+
+
+def test_the_ends_of_a_long_picture_are_left_out_before_it_is_resized(monkeypatch):
+    preset = SPLIT["preset"]
+    backend = TorchBackend(tiny(), transform=preset, device="cpu")
+    wave = 127 + 120 * np.sin(np.arange(2001) / 9)
+    long = np.broadcast_to(wave[None, :, None], (12, 2001, 3)).astype(np.uint8)
+    expected = np.asarray(transforms.functional.center_crop(
+        transforms.functional.resize(PILImage.fromarray(long), preset.resize_size), preset.crop_size
+    ))  # fmt: skip
+    sizes, resize = [], PILImage.Image.resize
+
+    def noted(one, *args, **options):
+        sizes.append(one.size)
+        return resize(one, *args, **options)
+
+    monkeypatch.setattr(PILImage.Image, "resize", noted)
+    found = backend.view(long)
+    assert sizes == [(97, 12)]
+    # The middle may come to lie a pixel of the view beside it.
+    shifted = [np.roll(found, by, axis=1).astype(int) - expected for by in (-1, 0, 1)]
+    assert min(np.abs(off[:, 1:-1]).max() for off in shifted) <= 3
+
+
 def test_pictures_and_masks_upside_down_are_fine():
     backend, view = TorchBackend(tiny(), device="cpu"), picture()
     masked = MaskedView(view, np.zeros(view.shape[:2], int), view[::-1])

@@ -54,7 +54,7 @@ def test_weights_files(tmp_path, suffix, n_classes):
     assert backend.class_names is None if n_classes == 7 else backend.class_names[0] == "tench"
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
 def test_checkpoints_around_a_state_dict(tmp_path, key):
     module = make(num_classes=3)
     state = {f"module.{name}": value for name, value in module.state_dict().items()}
@@ -64,7 +64,7 @@ def test_checkpoints_around_a_state_dict(tmp_path, key):
     assert backend.class_names == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "densenet121", "googlenet"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "densenet121", "googlenet", "regnet_y_400mf"])
 def test_other_heads(tmp_path, name):
     options = {"init_weights": True} if name == "googlenet" else {}
     module = make(name, num_classes=5, **options)

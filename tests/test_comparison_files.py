@@ -119,6 +119,14 @@ def test_anytime_and_ecdf_show_every_variant(found):
             assert drawn == pytest.approx(ends.tolist())
 
 
+def test_curves_fill_the_plot_where_they_differ(found):
+    axes = found.plot_anytime().axes[0]
+    bottom, top = axes.get_ylim()
+    ends = [line.get_ydata()[-1] for line in axes.lines]
+    bands = [p.vertices[:, 1].max() for c in axes.collections for p in c.get_paths()]
+    assert max(ends) <= top <= max(bands) + 0.06 * (top - bottom) + 0.005
+
+
 def drawn(figure):
     """The lines of a plot, by the name of their variant."""
     axes = figure.axes[0]

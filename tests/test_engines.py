@@ -290,6 +290,16 @@ def test_what_fails_is_not_chosen(paces):
     assert "torch bf16 failed (Stubborn can't be copied" in backend.choice
 
 
+def test_what_answers_with_other_classes_is_not_chosen(paces, monkeypatch):
+    def three(own):
+        return types.SimpleNamespace(predict_masked=lambda *_: np.full((8, 3), 1 / 3))
+
+    monkeypatch.setattr(TorchBackend, "in_bf16", three)
+    backend = auto()
+    assert (backend.engine, backend.precision) == ("torch", "fp32")
+    assert "; torch bf16 answers with 3 classes" in backend.choice
+
+
 def test_only_one_candidate_is_not_measured(paces, monkeypatch):
     monkeypatch.setattr(engines, "seconds", None)
     backend = auto(precision="fp32")
@@ -346,6 +356,15 @@ def test_a_memory_that_can_not_be_written(paces, monkeypatch, tmp_path):
     assert auto().precision == "bf16"
     paces["torch", "bf16"] = 9.0
     assert auto().precision == "fp32"
+
+
+def test_who_has_no_home_has_no_memory(paces, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(remembered.Path, "home", homeless)
+    assert auto().precision == "bf16"
 
 
 def test_a_memory_is_of_this_machine_and_these_packages(monkeypatch):

@@ -102,6 +102,25 @@ def test_code_that_is_no_model(code):
         load_backend(f"{code}:number")
 
 
+def test_code_that_fails_is_told_as_the_users(code, tmp_path):
+    (tmp_path / "users_own_models.py").write_text("net = (\n")
+    with pytest.raises(BackendError, match=r"can't import users_own_models:net \(SyntaxError: "):
+        load_backend("users_own_models:net")
+    (tmp_path / "users_own_models.py").write_text("net = 1 / 0\n")
+    with pytest.raises(BackendError, match=r"\(ZeroDivisionError: division by zero\); expect"):
+        load_backend("users_own_models:net")
+
+
+def test_names_in_a_spec_are_a_list_too(monkeypatch):
+    def toy(*, class_names=None):
+        return FunctionBackend(halves, class_names=class_names)
+
+    monkeypatch.setitem(backends._functions, "toy", toy)
+    assert load_backend("toy:class_names=['a', 'b']").class_names == ["a", "b"]
+    with pytest.raises(SettingError, match=r"list of names.*'ab'; in the shell, --classes takes a"):
+        load_backend("toy:class_names=ab")
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
@@ -154,6 +173,15 @@ def test_class_names():
         assert class_index(two, names) == 2
     assert class_index("5", None) == class_index("Class 5", None) == 5
     assert class_index("class 1", ["class 1", "class 2"]) == 0
+    assert class_index("5.0", None) == 5  # as pandas writes whole numbers beside gaps
+
+
+def test_classes_of_one_name_are_told_apart():
+    names = ["crane", "kite", "crane"]
+    assert [class_name(n, names) for n in range(3)] == ["crane (0)", "kite", "crane (2)"]
+    assert [class_index(class_name(n, names), names) for n in range(3)] == [0, 1, 2]
+    with pytest.raises(SettingError, match="no class of this model"):
+        class_index("kite (2)", names)
 
 
 def test_digits_name_the_class_of_that_name():

@@ -26,8 +26,9 @@ from deap_xai.explainer import Explainer
 from deap_xai.explanation import Checks, Explanation
 from deap_xai.pages import command_line, gallery_page, thumbnail
 from deap_xai.pages.honesty import model_rows, sentences
-from deap_xai.pages.pictures import data_uri, fit_labels, label_runs
+from deap_xai.pages.pictures import data_uri, label_runs
 from deap_xai.pages.report import shown_points
+from deap_xai.plotting import fit_labels
 
 HOSTILE = (
     "</script><script>window.harmed = 1</script>"

@@ -382,6 +382,25 @@ def test_sorting(gallery, order, key, sign):
     assert names(gallery) == expected
 
 
+def test_file_names_are_sorted_as_people_do(browser, tmp_path):
+    rows = [{"image": n} for n in ("a/zebra.jpg", "b/ant.jpg", "a/img10.jpg", "b/img2.jpg", "Bee")]
+    (tmp_path / "index.html").write_text(gallery_page(rows, "a run"))
+    open_page(browser, tmp_path / "index.html")
+    choose(browser, "sort", "image")
+    cards = browser.find_elements("css selector", "#cards .small:nth-of-type(3)")
+    wanted = ["ant.jpg", "Bee", "img2.jpg", "img10.jpg", "zebra.jpg"]
+    assert [card.text for card in cards] == wanted
+
+
+def test_a_run_in_which_all_failed_says_so(browser, tmp_path):
+    (tmp_path / "index.html").write_text(gallery_page([], "a run", [("bad.jpg", "damaged")]))
+    open_page(browser, tmp_path / "index.html")
+    assert text(browser, "count") == "No image was explained."
+    assert not browser.find_element("id", "filters").is_displayed()
+    assert "bad.jpg: damaged" in browser.find_element("tag name", "details").text
+    assert console_errors(browser) == []
+
+
 def test_turning_pages(gallery):
     first = names(gallery)
     assert not gallery.find_element("id", "before").is_enabled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -113,6 +114,36 @@ def test_the_four_panels_are_of_one_height(explanation):
     figure.canvas.draw()
     heights = [axes.get_window_extent().height for axes in figure.axes[:4]]
     assert heights == pytest.approx([heights[0]] * 4, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(600, 200), (600, 270), (20, 500), (300, 900)])
+def test_no_title_of_the_overview_reaches_another(shape, explanation):
+    view, segments = np.zeros((*shape, 3), np.uint8), np.zeros(shape, int)
+    segments.flat[:16] = np.arange(16)
+    other = dataclasses.replace(
+        explanation, view=view, segments=segments, fill=view, target_name="golden retriever, young"
+    )
+    figure = other.plot()
+    figure.canvas.draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes[:4]]
+    assert boxes[0].x0 >= 0
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[3].x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("side", [3, 64, 320, 1500])
+def test_the_line_around_the_kept_part_is_seen_at_any_size(axes, explanation, side):
+    view, segments = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), int)
+    segments[:, side // 2 :] = 1
+    mask = np.array([True, False])
+    other = dataclasses.replace(
+        explanation, view=view, segments=segments, fill=view, mask=mask,
+        checks=dataclasses.replace(explanation.checks, dropped=np.zeros(2)),
+    )  # fmt: skip
+    picture = other.plot_kept(axes).get_images()[0].get_array()
+    orange = (picture == plotting.EDGE).all(axis=2)
+    assert 240 <= len(picture) <= 320
+    assert orange.sum() == len(picture)  # one column, which leaves what is hidden to be seen
 
 
 def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):

@@ -462,6 +462,35 @@ def test_missing_files_and_wrong_targets_are_failures(pictures, tmp_path):
     assert "there is no image file" in reasons["gone.png"]
 
 
+def test_a_long_reason_is_cut_so_that_it_can_be_read_back(pictures, tmp_path):
+    def model(views):
+        raise RuntimeError("the server said " + "<p>x</p>" * 20_000)
+
+    tally = dx.batch(pictures / "notes.txt", model, tmp_path / "run", **SMALL)
+    assert tally.failed == 2
+    reasons = [f.reason for f in RunFolder(tmp_path / "run").failures().values()]
+    assert {(len(reason), reason[:15], reason[-1]) for reason in reasons} == {
+        (2000, "the server said", "…")
+    }
+
+
+def test_a_model_that_leaves_is_a_failure(pictures, tmp_path):
+    def model(views):
+        raise SystemExit("bye")
+
+    tally = dx.batch(pictures / "notes.txt", model, tmp_path / "run", **SMALL)
+    failures = RunFolder(tmp_path / "run").failures().values()
+    assert (tally.failed, {(f.error, f.reason) for f in failures}) == (2, {("SystemExit", "bye")})
+
+
+def test_a_quote_that_is_not_closed_is_told(pictures, tmp_path):
+    rows = ["path,caption", 'a.png,"12 inch', *("b.png,x" for _ in range(20_000))]
+    for n in (3, len(rows)):
+        (pictures / "all.csv").write_text("\n".join(rows[:n]))
+        with pytest.raises(SettingError, match=r"can't read the table .*a quote that isn't closed"):
+            list_items(pictures / "all.csv", tmp_path)
+
+
 def test_a_fills_picture_that_is_not_there_is_told_for_each_image(pictures, tmp_path):
     settings = {**SMALL, "fill": "image:path=nowhere.png"}
     tally = dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **settings)

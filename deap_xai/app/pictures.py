@@ -13,6 +13,7 @@ from skimage.segmentation import find_boundaries
 from deap_xai.app.search import Snapshot
 from deap_xai.app.trial import Answer, Trial
 from deap_xai.archive import FrontPoint
+from deap_xai.checks import PICK
 from deap_xai.explanation import Explanation
 from deap_xai.plotting import EDGE, draw_front, kept_picture
 from deap_xai.typing import Mask, Segments, View
@@ -100,7 +101,9 @@ def found(explanation: Explanation) -> str:
         ("nothing at all", e.probability_empty),
     ]
     rows = "".join(f"<tr><th>{name}</th><td>{decimal(value)}</td></tr>" for name, value in facts)
-    notes = "".join(f'<p class="note">{html.escape(text)}</p>' for text in e.warnings)
+    # The page offers no other pick; its curve has the best mask of every size.
+    told = (text.partition(PICK)[0].replace("superpixels", "pieces") for text in e.warnings)
+    notes = "".join(f'<p class="note">{html.escape(text)}</p>' for text in told)
     return (
         f"<p>How sure the classifier is of <b>{html.escape(e.target_name)}</b>, from 0 to 1, when "
         f"it sees</p><table>{rows}</table>{notes}"

@@ -16,14 +16,20 @@ UNSUMMED = (
     "model"
 )
 
+SLACK = 1e-4
+"""How far beyond 0..1 rounding may take a probability."""
+
 Rows = NDArray[np.floating[Any]]
 
 
-def softmax_due(rows: Rows, on_noise: Callable[[], Rows], *, exact: bool) -> tuple[bool, str]:
+def softmax_due(
+    rows: Rows, on_noise: Callable[[], Rows], *, exact: bool
+) -> tuple[bool | None, str]:
     """Whether answers are logits, which a softmax makes probabilities, and what is uncertain then.
 
-    Probabilities lie in 0..1 and sum to 1 in each row, within a thousandth or, where the model
-    computes with half the digits, a hundredth.
+    Probabilities lie in 0..1, within a ten-thousandth, and sum to 1 in each row, within a
+    thousandth or, where the model computes with half the digits, a hundredth. Rows that aren't
+    finite say nothing.
 
     Parameters
     ----------
@@ -37,7 +43,8 @@ def softmax_due(rows: Rows, on_noise: Callable[[], Rows], *, exact: bool) -> tup
 
     Returns
     -------
-    Whether a softmax is due, and a caution for the reader; mostly empty.
+    Whether a softmax is due, None where no row is finite; and a caution for the reader, mostly
+    empty.
 
     Examples
     --------
@@ -48,9 +55,12 @@ def softmax_due(rows: Rows, on_noise: Callable[[], Rows], *, exact: bool) -> tup
     >>> due, caution.partition(";")[0]
     (True, "the model's answers lie in 0..1 but don't sum to 1")
     """
+    rows = _finite(rows)
+    if not len(rows):
+        return None, ""
     if not _in_range(rows):
         return True, ""
-    noise = on_noise()
+    noise = _finite(on_noise())
     if not _in_range(noise):
         return True, ""
     tolerance = 1e-3 if exact else 1e-2
@@ -58,5 +68,10 @@ def softmax_due(rows: Rows, on_noise: Callable[[], Rows], *, exact: bool) -> tup
     return due, UNSUMMED if due else ""
 
 
+def _finite(rows: Rows) -> Rows:
+    return rows[np.isfinite(rows).all(axis=1)]
+
+
 def _in_range(rows: Rows) -> bool:
-    return bool(((rows >= 0) & (rows <= 1)).all())
+    # A sum of single numbers, as an ensemble takes it, may be a rounding above 1.
+    return bool(((rows >= -SLACK) & (rows <= 1 + SLACK)).all())

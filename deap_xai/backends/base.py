@@ -13,9 +13,16 @@ from deap_xai.errors import BackendError, SettingError
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "is_out_of_memory"]
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+)
 
 
 class Backend(ABC):
@@ -143,7 +150,7 @@ class Backend(ABC):
             try:
                 answers.append(predict(chunk))
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if len(chunk) == 1:
                     raise BackendError(
@@ -175,6 +182,7 @@ class Backend(ABC):
         return rows
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out; each library says so in words of its own."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)

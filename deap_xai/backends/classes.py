@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Sequence
 
 from deap_xai.errors import SettingError
@@ -14,14 +15,17 @@ __all__ = ["class_index", "class_name", "folded_name"]
 def class_name(index: int, class_names: Sequence[str] | None) -> str:
     """The name of a class, or ``"class 7"`` where there are no names.
 
+    Where several classes have one name, as ImageNet's cranes, its index tells which.
+
     Examples
     --------
-    >>> class_name(1, ["cat", "dog"]), class_name(7, None)
-    ('dog', 'class 7')
+    >>> class_name(1, ["cat", "dog"]), class_name(7, None), class_name(1, ["crane", "crane"])
+    ('dog', 'class 7', 'crane (1)')
     """
     if class_names is None or index >= len(class_names):
         return f"class {index}"
-    return str(class_names[index])
+    names = [str(name) for name in class_names]
+    return names[index] if names.count(names[index]) == 1 else f"{names[index]} ({index})"
 
 
 def class_index(target: int | str, class_names: Sequence[str] | None, what: str = "target") -> int:
@@ -39,8 +43,10 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
     --------
     >>> class_index("tree_frog", ["bullfrog", "tree frog"]), class_index("12", None)
     (1, 12)
-    >>> class_index("class 7", None)
-    7
+    >>> class_index("class 7", None), class_index("7.0", None)
+    (7, 7)
+    >>> class_index("crane (1)", ["crane", "crane"])
+    1
     """
     if not isinstance(target, str):
         try:
@@ -65,9 +71,13 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
         )
     if alike:
         return alike[0]
-    number = folded_name(target).removeprefix("class ")  # as class_name says it
-    if number.isdecimal():
-        return int(number)
+    # As class_name says it; and whole numbers as tables with gaps in a column have them.
+    number = re.fullmatch(r"(?:class )?(\d+)(?:\.0)?", folded_name(target))
+    if number:
+        return int(number[1])
+    told = re.fullmatch(r".+ \((\d+)\)", target.strip())
+    if told and folded_name(class_name(int(told[1]), names)) == folded_name(target):
+        return int(told[1])
     if class_names is None:
         raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
     close = _close(target, folded)

@@ -206,10 +206,14 @@ def _agreeing(
     for engine, precision in pairs:
         try:
             backend = _made(own, make, engine, precision)
-            off = float(abs(backend.predict_masked(masked_view, masks) - right).max())
+            answers = backend.predict_masked(masked_view, masks)
         except DeapXaiError as error:
             failures.append(f"{engine} {precision} failed ({error})")
             continue
+        if answers.shape != right.shape:
+            failures.append(f"{engine} {precision} answers with {answers.shape[1]} classes")
+            continue
+        off = float(abs(answers - right).max())
         if off <= TOLERANCE[precision]:
             agreeing.append(backend)
         else:

@@ -18,7 +18,7 @@ from deap_xai.backends.transform import split_transform
 from deap_xai.digests import plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.identity import identity
-from deap_xai.images import fit_image
+from deap_xai.images import fit_image, view_sides
 from deap_xai.typing import Image, View
 
 __all__ = ["file"]
@@ -40,6 +40,7 @@ def file(
     batch_size: int | None = None,
     engine: str | None = None,
     precision: str = "fp32",
+    output: str | None = None,
 ) -> GraphBackend:
     """An ONNX file, or OpenVINO's .xml with its .bin; its path alone names it too: ``model.onnx``.
 
@@ -64,6 +65,9 @@ def file(
     engine, precision
         ``"onnx"`` in ``"fp32"``, or ``"openvino"`` in ``"fp32"`` or ``"bf16"``. None takes ONNX
         Runtime for ``.onnx`` and OpenVINO for ``.xml``.
+    output
+        Name of the output to read, where the file has several. None: the first table of numbers
+        with a row for each picture; a note says which that is.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def file(
     if not Path(path).is_file():
         raise BackendError(f"no model file at {path}; check the path")
     engine = engine or ("openvino" if path.lower().endswith(".xml") else "onnx")
-    graph = _read(Path(path), engine, precision)
+    graph = _read(Path(path), engine, precision, output)
     if batch_size is not None and graph.layout.batch not in (None, batch_size):
         raise SettingError(
             f"{path} takes exactly {graph.layout.batch} views at once, not batch_size={batch_size};"
@@ -88,9 +92,10 @@ def file(
         means, stds = _three("mean", mean, 0.0), _three("std", std, 1.0)
     else:
         fitted, means, stds = _taken_apart(transform, (size, mean, std))
+        _check_view(path, graph.layout, fitted(np.zeros((48, 64, 3), np.uint8)))
     if graph.layout.dtype == np.uint8 and (set(means), set(stds)) != ({0.0}, {1.0}):
         raise SettingError(f"{path} takes uint8, so it normalises itself: leave out mean and std")
-    given = {"size": size, "mean": mean, "std": std}
+    given = {"size": size, "mean": mean, "std": std, "output": output}
     told = ",".join(f"{key}={value}" for key, value in given.items() if value is not None)
     made = GraphBackend(
         lambda height, width: graph,
@@ -102,9 +107,12 @@ def file(
         precision=precision,
         class_names=class_names,
         batch_size=graph.layout.batch or batch_size,
-        digest=functools.partial(_digest, Path(path), [transform, size, mean, std, class_names]),
+        digest=functools.partial(
+            _digest, Path(path), [transform, size, mean, std, class_names, output]
+        ),
     )
-    made.caution = "; ".join(_untold(graph.layout, transform, size, mean is None and std is None))
+    untold = _untold(graph.layout, transform, size, mean is None and std is None)
+    made.caution = "; ".join(filter(None, [graph.caution, *untold]))
     return made
 
 
@@ -124,14 +132,14 @@ def _untold(layout: Layout, transform: Any, size: Any, bare: bool) -> list[str]:
     return notes
 
 
-def _read(path: Path, engine: str, precision: str) -> Graph:
+def _read(path: Path, engine: str, precision: str, output: str | None) -> Graph:
     if engine == "onnx":
         from deap_xai.backends.onnx import read_graph as read_onnx
 
-        return read_onnx(path)
+        return read_onnx(path, output)
     from deap_xai.backends.openvino import read_graph as read_openvino
 
-    return read_openvino(path, precision)
+    return read_openvino(path, precision, output)
 
 
 def _fitted(
@@ -139,15 +147,23 @@ def _fitted(
 ) -> Callable[[Image], View]:
     """What brings an image to the size that the file, else the user, names."""
     fixed = (layout.height, layout.width)
-    given = (size, size) if isinstance(size, int) else size
     if None not in fixed:
-        if given is not None and tuple(given) != fixed:
+        if size is not None and view_sides(size) != fixed:
             raise SettingError(f"{path} takes views of {fixed}, not size={size}; leave it out")
         if size is None:
             size = fixed[0] if fixed[0] == fixed[1] else fixed  # type: ignore[assignment]
     if size is None:
         return lambda image: image
     return functools.partial(fit_image, size=size)
+
+
+def _check_view(path: str, layout: Layout, view: View) -> None:
+    wanted = (layout.height, layout.width)
+    if any(side not in (None, made) for side, made in zip(wanted, view.shape, strict=False)):
+        raise SettingError(
+            f"{path} takes views of {wanted}, and the transform makes them {view.shape[:2]}; give "
+            "the transform that the model was tested with"
+        )
 
 
 def _taken_apart(

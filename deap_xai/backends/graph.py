@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deap_xai.backends.answers import softmax_due
-from deap_xai.backends.base import Backend
+from deap_xai.backends.base import Backend, is_out_of_memory
 from deap_xai.errors import BackendError
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 
-__all__ = ["BATCH", "Graph", "GraphBackend", "Layout", "read_layout", "threads"]
+__all__ = ["BATCH", "Graph", "GraphBackend", "Layout", "read_layout", "read_output", "threads"]
 
 BATCH = 8
 """Views at once where nobody gave a number and nothing was measured."""
@@ -37,11 +37,13 @@ class Layout(NamedTuple):
 class Graph(NamedTuple):
     """A loaded graph: its layout, and the call from a batch in that layout to its answer.
 
-    ``run`` must be done with its argument when it returns: the array is used again.
+    ``run`` must be done with its argument when it returns: the array is used again. ``caution`` is
+    for the reader of an explanation.
     """
 
     layout: Layout
     run: Callable[[NDArray[Any]], NDArray[Any]]
+    caution: str = ""
 
 
 def read_layout(
@@ -72,6 +74,59 @@ def read_layout(
         raise BackendError(advice)
     batch, *sides = shape if channels_last else (shape[0], *shape[2:])  # type: ignore[misc,index]
     return Layout(batch, sides[0], sides[1], channels_last, np.dtype(str(name)))
+
+
+def read_output(
+    outputs: Sequence[tuple[str, Sequence[int | None] | None, bool]], name: str | None, what: str
+) -> tuple[int, str]:
+    """Which of a graph's outputs to read, and a caution where others might be meant.
+
+    Parameters
+    ----------
+    outputs
+        Name and shape of each, and whether its numbers are floating.
+    name
+        Of the one to read; None: the only one, or the first floating table.
+    what
+        What messages call the graph.
+
+    Raises
+    ------
+    BackendError
+        If there is none of that name, or no table.
+
+    Examples
+    --------
+    >>> outputs = [("label", (None,), False), ("features", (1, 64), True), ("p", (1, 9), True)]
+    >>> read_output(outputs, "p", "model.onnx")
+    (2, '')
+    >>> read_output(outputs, None, "model.onnx")
+    (1, "the file answers with features and p; 'features' was read: say output=p for another")
+    """
+    told = ", ".join(f"{name} {_shown(shape)}" for name, shape, _ in outputs)
+    if name is not None:
+        places = [i for i, output in enumerate(outputs) if output[0] == name]
+        if not places:
+            raise BackendError(f"{what} has no output {name!r}; it answers with {told}")
+        return places[0], ""
+    tables = [
+        i
+        for i, (_, shape, floating) in enumerate(outputs)
+        if floating and shape is not None and len(shape) == 2
+    ]
+    if not tables and len(outputs) != 1:
+        raise BackendError(
+            f"{what} answers with {told}; expected a table (N, classes) among them, or its name: "
+            "output=NAME"
+        )
+    names = [outputs[i][0] for i in tables]
+    caution = (
+        f"the file answers with {' and '.join(names)}; {names[0]!r} was read: say "
+        f"output={names[1]} for another"
+        if len(tables) > 1
+        else ""
+    )
+    return (tables or [0])[0], caution
 
 
 class GraphBackend(Backend):
@@ -177,11 +232,11 @@ class GraphBackend(Backend):
         try:
             output = np.asarray(graph.run(inputs), np.float32)
         except Exception as error:  # every engine has errors of its own
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise BackendError(
                 f"{self.name} can't be run by {self.engine} on views of shape {inputs.shape}: "
-                f"{str(error).strip().splitlines()[-1]}"
+                f"{' '.join(str(error).split())}"
             ) from error
         if output.ndim > 2 and set(output.shape[2:]) == {1}:  # (N, C, 1, 1): a pooled map
             output = output.reshape(output.shape[:2])

@@ -64,15 +64,6 @@ def load_backend(
     if isinstance(model, Path):
         model = str(model)
     options = {key: value for key, value in options.items() if value is not None}
-    names = options.get("class_names", [])
-    listed = hasattr(names, "__getitem__") and getattr(names, "ndim", 1) == 1
-    if isinstance(names, (str, bytes, Mapping)) or not listed:
-        raise SettingError(
-            "class_names must be a list of names, in the order of the classes; got "
-            f"{shortened(names)}"
-        )
-    if "class_names" in options:
-        options["class_names"] = [str(name) for name in names]
     if isinstance(model, str) and (found := _file_of(model)):
         options |= found
         engine = options.pop("engine", engine)
@@ -164,7 +155,19 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
             others = ", ".join(list(known)[len(args) :]) or "none"
             raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
     check_count("batch_size", options.get("batch_size", 1), 1)
+    if "class_names" in options:
+        options = {**options, "class_names": _names(options["class_names"])}
     return make(*args, **options)
+
+
+def _names(names: Any) -> list[str]:
+    listed = hasattr(names, "__getitem__") and getattr(names, "ndim", 1) == 1
+    if isinstance(names, (str, bytes, Mapping)) or not listed:
+        raise SettingError(
+            "class_names must be a list of names, in the order of the classes; got "
+            f"{shortened(names)}; in the shell, --classes takes a file of names"
+        )
+    return [str(name) for name in names]
 
 
 def _import(module: str, attribute: str) -> Any:
@@ -172,10 +175,10 @@ def _import(module: str, attribute: str) -> Any:
     sys.path.insert(0, folder)  # as `python -m` does, so that a user's own file is found
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # a module of the user's may fail in any way
         raise BackendError(
-            f"can't import {module}:{attribute} ({error}); expected package.module:attribute "
-            "naming a torch module, a function or a Backend"
+            f"can't import {module}:{attribute} ({type(error).__name__}: {error}); expected "
+            "package.module:attribute naming a torch module, a function or a Backend"
         ) from error
     finally:
         sys.path.remove(folder)

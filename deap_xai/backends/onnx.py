@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.backends.graph import Graph, read_layout, threads
+from deap_xai.backends.graph import Graph, read_layout, read_output, threads
 from deap_xai.errors import BackendError, require
 
 if TYPE_CHECKING:
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["export_graph", "exported", "read_graph"]
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: Path, output: str | None = None) -> Graph:
     """The graph in an ``.onnx`` file, which may have its weights in files beside it.
+
+    ``output`` names the one to read; see :func:`~deap_xai.backends.graph.read_output`.
 
     Raises
     ------
     MissingExtraError
         If ONNX Runtime isn't installed.
     BackendError
-        If the file can't be read or doesn't take RGB pictures.
+        If the file can't be read, doesn't take RGB pictures or has no such output.
     """
-    return _graph(str(path), str(path))
+    return _graph(str(path), str(path), output)
 
 
 def export_graph(backend: TorchBackend, height: int, width: int) -> Graph:
@@ -69,7 +71,7 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
         ) from error
 
 
-def _graph(source: str | bytes, what: str) -> Graph:
+def _graph(source: str | bytes, what: str, output: str | None = None) -> Graph:
     runtime: Any = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only: what goes wrong comes as an exception too
@@ -85,22 +87,17 @@ def _graph(source: str | bytes, what: str) -> Graph:
         ) from error
     inputs = [(x.name, [_known(n) for n in x.shape], _dtype(x.type)) for x in session.get_inputs()]
     layout = read_layout(inputs, what)
-    given, wanted = inputs[0][0], [_answer_of(session, what)]
+    outputs = [
+        (x.name, [_known(n) for n in x.shape], x.type.startswith("tensor(float"))
+        for x in session.get_outputs()
+    ]
+    index, caution = read_output(outputs, output, what)
+    given, wanted = inputs[0][0], [outputs[index][0]]
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(session.run(wanted, {given: batch})[0])
 
-    return Graph(layout, run)
-
-
-def _answer_of(session: Any, what: str) -> str:
-    """The output to read: the only one, or the first with a row for each picture."""
-    outputs = session.get_outputs()
-    tables = [x for x in outputs if x.type.startswith("tensor(float") and len(x.shape) == 2]
-    if not tables and len(outputs) != 1:
-        told = ", ".join(f"{x.name} {x.type} {x.shape}" for x in outputs)
-        raise BackendError(f"{what} answers with {told}; expected a table (N, classes) among them")
-    return str((tables or outputs)[0].name)
+    return Graph(layout, run, caution)
 
 
 def _known(side: Any) -> int | None:

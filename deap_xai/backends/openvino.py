@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_xai.backends.graph import Graph, read_layout, threads
+from deap_xai.backends.graph import Graph, read_layout, read_output, threads
 from deap_xai.errors import BackendError, require
 
 if TYPE_CHECKING:
@@ -21,15 +21,18 @@ __all__ = ["convert_graph", "read_graph"]
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-def read_graph(path: Path, precision: str) -> Graph:
+def read_graph(path: Path, precision: str, output: str | None = None) -> Graph:
     """The graph in an ``.xml`` (with its ``.bin`` beside it) or ``.onnx`` file.
+
+    ``output`` names the one to read; see :func:`~deap_xai.backends.graph.read_output`.
 
     Raises
     ------
     MissingExtraError
         If OpenVINO isn't installed.
     BackendError
-        If the file can't be read or doesn't take RGB pictures, or is run in another precision.
+        If the file can't be read, doesn't take RGB pictures, has no such output, or is run in
+        another precision.
     """
     openvino = _openvino()
     try:
@@ -39,7 +42,7 @@ def read_graph(path: Path, precision: str) -> Graph:
             f"OpenVINO can't read {path}: {_told(error)}; expected an OpenVINO model (.xml with "
             "its .bin beside it) or an ONNX one"
         ) from error
-    return _graph(model, precision, str(path))
+    return _graph(model, precision, str(path), output)
 
 
 def convert_graph(backend: TorchBackend, height: int, width: int, precision: str) -> Graph:
@@ -76,10 +79,14 @@ def _openvino() -> Any:
     return require("openvino", "openvino")
 
 
-def _graph(model: Any, precision: str, what: str) -> Graph:
+def _graph(model: Any, precision: str, what: str, output: str | None = None) -> Graph:
     inputs = [(_name(x), _shape(x.get_partial_shape()), _dtype(x)) for x in model.inputs]
     layout = read_layout(inputs, what)
-    index = _answer_of(model, what)
+    outputs = [
+        (_name(x, output), _shape(x.get_partial_shape()), x.get_element_type().is_real())
+        for x in model.outputs
+    ]
+    index, caution = read_output(outputs, output, what)
     compiled = (
         _openvino()
         .Core()
@@ -107,19 +114,7 @@ def _graph(model: Any, precision: str, what: str) -> Graph:
         request.infer([batch], share_inputs=True)
         return np.array(request.get_output_tensor(index).data)
 
-    return Graph(layout, run)
-
-
-def _answer_of(model: Any, what: str) -> int:
-    """Which output to read: the only one, or the first with a row for each picture."""
-    shapes = [_shape(x.get_partial_shape()) for x in model.outputs]
-    tables = [i for i, shape in enumerate(shapes) if shape is not None and len(shape) == 2]
-    if not tables and len(shapes) != 1:
-        raise BackendError(
-            f"{what} answers with {len(shapes)} arrays of shapes {shapes}; expected a table "
-            "(N, classes) among them"
-        )
-    return (tables or [0])[0]
+    return Graph(layout, run, caution)
 
 
 def _shape(partial: Any) -> list[int | None] | None:
@@ -128,8 +123,10 @@ def _shape(partial: Any) -> list[int | None] | None:
     return [None if side.is_dynamic else int(side.get_length()) for side in partial]
 
 
-def _name(port: Any) -> str:
-    return str(next(iter(sorted(port.get_names())), "input"))
+def _name(port: Any, wanted: str | None = None) -> str:
+    """One of a port's names: the wanted one, if it is among them."""
+    names = sorted(port.get_names())
+    return str(wanted if wanted in names else next(iter(names), "input"))
 
 
 def _dtype(port: Any) -> str:

@@ -30,14 +30,14 @@ def recall(key: str) -> dict[str, Any]:
     """What was remembered under a key; empty where nothing was, or it can't be read."""
     try:
         found = json.loads((_folder() / f"{key}.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def remember(key: str, facts: dict[str, Any]) -> None:
     """Write facts under a key, whole or not at all; where nothing can be written, nothing is."""
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # who has no home has no folder
         _folder().mkdir(parents=True, exist_ok=True)
         write_whole(_folder() / f"{key}.json", json.dumps(facts).encode())
 

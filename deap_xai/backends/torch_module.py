@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from deap_xai.backends.answers import softmax_due
-from deap_xai.backends.base import Backend
+from deap_xai.backends.base import Backend, is_out_of_memory
 from deap_xai.backends.transform import split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
@@ -258,7 +258,7 @@ class TorchBackend(Backend):
         try:
             output = self._module(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
-            if self.reference is None or "memory" in str(error).lower():
+            if self.reference is None or is_out_of_memory(error):
                 raise
             raise BackendError(
                 f"{self.name} doesn't run in {self.precision} ({error}); use precision fp32"

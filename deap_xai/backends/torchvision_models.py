@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -81,9 +82,7 @@ def torchvision_backend(
 
 def _fitted(name: str, state: dict[str, torch.Tensor], source: Any) -> torch.nn.Module:
     """The architecture with as many classes as the state dict's last layer, and the weights."""
-    with torch.device("meta"):  # its parameters' names, at no cost
-        plain = torchvision.models.get_model(name, weights=None, **_options(name, 2, state))
-    head = list(plain.state_dict())[-1]
+    head = _head(name, state)
     reason = f"The file has no {head}."
     if head in state:
         options = _options(name, len(state[head]), state)
@@ -97,6 +96,17 @@ def _fitted(name: str, state: dict[str, torch.Tensor], source: Any) -> torch.nn.
         f"the weights in {source} don't fit {name}; name the architecture that they were trained "
         f"with. {reason:.200}"
     )
+
+
+def _head(name: str, state: Mapping[str, Any]) -> str:
+    """Name of the last layer's parameters, which have a row for each class."""
+    make = partial(torchvision.models.get_model, name, weights=None, **_options(name, 2, state))
+    try:
+        with torch.device("meta"):  # names alone, at no cost
+            plain = make()
+    except NotImplementedError:  # RegNets compute their widths with tensors
+        plain = make()
+    return str(list(plain.state_dict())[-1])
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -123,7 +133,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             f"can't read weights from {path} ({type(error).__name__}): expected .safetensors, or "
             ".pth holding nothing but tensors (a state dict)"
         ) from error
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise BackendError(f"{path} holds {type(state).__name__}, expected a state dict of tensors")

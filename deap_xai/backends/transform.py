@@ -19,6 +19,10 @@ _TO_TENSOR = set(
 _AT_RANDOM = {"ColorJitter", "AutoAugment", "TrivialAugmentWide", "AugMix", "GaussianBlur"}
 
 
+LONGEST = 8
+"""Length of a picture, over its width, beyond which the ends are left out before it is resized."""
+
+
 class Preparation(NamedTuple):
     """How an image becomes a view, and a view the model's input ``(view / 255 - mean) / std``."""
 
@@ -65,12 +69,21 @@ def split_transform(transform: Any) -> Preparation | None:
     return None
 
 
+def _middle(image: PILImage.Image) -> PILImage.Image:
+    """The middle of a picture that is many times as long as wide; its ends are cropped anyway.
+
+    Resized as a whole, 3 x 12,000 pixels would take gigabytes.
+    """
+    across, down = ((side - min(side, LONGEST * min(image.size))) // 2 for side in image.size)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
 def _preset_spatial(preset: Any) -> Callable[[PILImage.Image], PILImage.Image]:
     from torchvision.transforms import functional
 
     def spatial(image: PILImage.Image) -> PILImage.Image:
         size, interpolation = preset.resize_size, preset.interpolation
-        image = functional.resize(image, size, interpolation=interpolation)
+        image = functional.resize(_middle(image), size, interpolation=interpolation)
         return functional.center_crop(image, preset.crop_size)
 
     return spatial

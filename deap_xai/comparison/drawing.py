@@ -45,7 +45,10 @@ def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figu
                 curve.calls, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0
             )
     # Every search rises steeply at first; what tells them apart comes later.
-    axes.set_ylim(bottom=min(curve.low[len(curve.low) // 10] for curve in curves.values()))
+    late = [curve.low[len(curve.low) // 10] for curve in curves.values()]
+    late += [curve.high[-1] for curve in curves.values()]
+    room = max(0.05 * (max(late) - min(late)), 0.005)
+    axes.set_ylim(min(late) - room, max(late) + room)
     _finish(axes, curves, f"mean {label}")
     if len(curves) <= BANDS:
         axes.set_title(interval, fontsize=9, loc="left")

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 
 from deap_xai.images import reduce_image
-from deap_xai.plotting import kept_picture
+from deap_xai.plotting import fit_labels, kept_picture
 from deap_xai.typing import Mask, Segments, View
 
-__all__ = ["LONGEST", "data_uri", "fit_labels", "label_runs", "thumbnail"]
+__all__ = ["LONGEST", "data_uri", "label_runs", "thumbnail"]
 
 LONGEST = 640
 """Longer side of a picture in a page, in pixels; larger views are reduced to it."""
@@ -35,21 +35,6 @@ def data_uri(picture: View) -> str:
     if len(data) > MOST_BYTES:
         kind, data = "jpeg", _encoded(picture, "JPEG", quality=90)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def fit_labels(segments: Segments, shape: tuple[int, int]) -> Segments:
-    """The label map at another size, each pixel from the nearest.
-
-    Examples
-    --------
-    >>> fit_labels(np.array([[0, 0, 1, 1], [2, 2, 3, 3]], np.int32), (1, 2)).tolist()
-    [[2, 3]]
-    """
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(shape, segments.shape, strict=True)
-    )
-    return segments[np.ix_(rows, columns)]
 
 
 def label_runs(segments: Segments) -> list[int]:

@@ -121,10 +121,7 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
 
 
 def with_labels_named(items: Sequence[Item], class_names: Sequence[str] | None) -> list[Item]:
-    """The items with each label as the one name of its class: of no other would it be right.
-
-    That is :func:`~deap_xai.backends.classes.class_name`'s, with its index, ``"crane (7)"``, where
-    two classes have one name.
+    """The items with each label as :func:`~deap_xai.backends.classes.class_name` has it.
 
     Raises
     ------
@@ -156,12 +153,7 @@ def _class_of(item: Item, class_names: Sequence[str] | None) -> str:
             f"{item.image}: label {label!r} is no class of this model, which has "
             f"{len(class_names)} {advice}"
         )
-    name = class_name(index, class_names)
-    return (
-        name
-        if [str(other) for other in class_names or [name]].count(name) == 1
-        else f"{name} ({index})"
-    )
+    return class_name(index, class_names)
 
 
 def _item(root: Path, path: str, target: str | None = None, label: str | None = None) -> Item:
@@ -224,7 +216,16 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
     if file.suffix.lower() != ".csv":
         lines = (line.strip() for line in text.split("\n"))
         return _plain(line for line in lines if line and not line.startswith("#"))
-    table = csv.DictReader(io.StringIO(text))
+    try:
+        return _rows(csv.DictReader(io.StringIO(text), strict=True), file)
+    except csv.Error as error:
+        raise SettingError(
+            f"can't read the table {os.fspath(file)!r}: {error}; is there a quote that isn't "
+            "closed?"
+        ) from error
+
+
+def _rows(table: csv.DictReader[str], file: Path) -> list[dict[str, str]]:
     columns = [(name or "").strip() for name in table.fieldnames or ()]
     table.fieldnames = columns
     if "path" not in columns:

@@ -31,6 +31,9 @@ __all__ = ["Outcome", "Task", "explain_one", "image_seed", "packed"]
 DEATHS = 2
 """An image over which so many workers died isn't tried again in this run."""
 
+REASON = 2000
+"""Characters, at most, of a failure's reason: a server may answer with a whole page."""
+
 _ONE_AT_A_TIME = threading.Lock()  # chance is drawn from states that a process's threads share
 
 
@@ -143,7 +146,7 @@ def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) 
         seeded = copy.copy(explainer)
         seeded.seed = image_seed(task.seed, digest)
         explanation = seeded.explain(image, item.target)
-    except Exception as error:  # one image must not end the run, whatever its model raises
+    except (Exception, SystemExit) as error:  # one image must not end the run, whatever is raised
         if _device_is_lost(error):
             raise RunError(
                 f"the GPU failed at {item.image} ({' '.join(str(error).split())}), after which "
@@ -160,14 +163,17 @@ def _explained(task: Task, item: Item, explainer: Explainer, folder: RunFolder) 
     return Outcome(item, row_of(explanation))
 
 
-def _device_is_lost(error: Exception) -> bool:
+def _device_is_lost(error: BaseException) -> bool:
     """Whether later calls in this process fail as well, as after an assertion on a GPU."""
     text = str(error)
     return "CUDA error" in text and "out of memory" not in text
 
 
 def _failed(item: Item, error: str, reason: str) -> Outcome:
-    return Outcome(item, failure=Failure(item.id, item.image, error, " ".join(reason.split())))
+    reason = " ".join(reason.split())
+    if len(reason) > REASON:
+        reason = f"{reason[: REASON - 1]}…"
+    return Outcome(item, failure=Failure(item.id, item.image, error, reason))
 
 
 def _row_on_file(folder: RunFolder, item: Item) -> dict[str, Any] | None:

@@ -42,9 +42,14 @@ function fits(row) {
   return !warning || row.warnings.some((text) => `=${kind(text)}` === warning);
 }
 
+const fileName = (row) => row.image.split(/[\\/]/).pop();
+const inOrder = new Intl.Collator("en", { numeric: true }).compare; // img2 before img10
+const byName = (a, b) => inOrder(fileName(a), fileName(b)) || inOrder(a.image, b.image);
+
 function sorted(some) {
   const order = find("sort").value;
   if (!order) return some;
+  if (order === "image") return [...some].sort(byName);
   const key = order.replace("-", ""), sign = order.startsWith("-") ? -1 : 1;
   return [...some].sort((a, b) => {
     if (a[key] === b[key]) return 0;
@@ -53,7 +58,6 @@ function sorted(some) {
   });
 }
 
-const fileName = (row) => row.image.split(/[\\/]/).pop();
 const namesakes = new Map();
 for (const row of rows) namesakes.set(fileName(row), (namesakes.get(fileName(row)) ?? 0) + 1);
 // The path, where files in several folders have the same name.
@@ -109,7 +113,7 @@ function show() {
   find("cards").replaceChildren(...some.map(card));
   find("count").textContent = some.length
     ? `${first + 1} to ${first + some.length} of ${chosen.length.toLocaleString("en")}`
-    : "No image fits these filters.";
+    : rows.length ? "No image fits these filters." : "No image was explained.";
   find("before").disabled = first === 0;
   find("after").disabled = first + PAGE >= chosen.length;
 }
@@ -131,4 +135,5 @@ find("filters").addEventListener("change", choose);
 for (const name of ["least", "most"]) find(name).addEventListener("input", choose);
 find("filters").addEventListener("reset", () => setTimeout(choose)); // after the fields are reset
 find("filters").addEventListener("submit", (event) => event.preventDefault());
+find("filters").hidden = rows.length === 0;
 choose();

@@ -67,7 +67,7 @@ def machine() -> str:
 
 @functools.cache
 def backend(model: str, engine: str = "openvino") -> Any:
-    """A torchvision classifier on one thread of the CPU; OpenVINO answers some three times faster.
+    """A torchvision classifier on one thread of the CPU; OpenVINO answers faster.
 
     Both engines compute in fp32.
     """

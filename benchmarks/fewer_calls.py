@@ -255,17 +255,24 @@ def summarised(
     out |= {"calls to LIME, median": float(np.median(to_lime))}
     out |= {"95 %": float(np.percentile(to_lime, 95, method="lower"))}
     out |= {"share of greedy's calls, median": round(float(np.median(shares)), 3)}
+    out |= {"greedy never reached": round(float(np.isinf(shares).mean()), 3)}
     for n in AT[-2:]:
         scored = [r for r in mine if r[f"insertion at {n}"] != ""]
-        out |= {f"{k} at {n}": _mean(scored, f"{k} at {n}") for k in ("insertion", "deletion")}
-        both = [
-            r[f"insertion at {n}"] >= _end(ends, r)["insertion"]
-            and r[f"deletion at {n}"] <= _end(ends, r)["deletion"]
-            for r in scored
-        ]
-        out[f"both at {n}"] = round(float(np.mean(both)), 3) if both else ""
-    out |= {f"{k}, greedy": _mean(greedy, k) for k in ("insertion", "deletion")}
+        out |= {f"{k} at {n}": _mean(scored, f"{k} at {n}") for k in AREAS}
+        out |= won(scored, ends, n)
+    out |= {f"{k}, greedy": _mean(greedy, k) for k in AREAS}
     return out
+
+
+def won(rows: list[dict[str, Any]], ends: dict[Any, dict[str, Any]], n: int) -> dict[str, Any]:
+    """On what share insertion, deletion and both are as good as greedy's or better."""
+    columns = [f"{name} won at {n}" for name in (*AREAS, "both")]
+    if not rows:
+        return dict.fromkeys(columns, "")
+    insertion = np.array([r[f"insertion at {n}"] >= _end(ends, r)["insertion"] for r in rows])
+    deletion = np.array([r[f"deletion at {n}"] <= _end(ends, r)["deletion"] for r in rows])
+    shares = (insertion.mean(), deletion.mean(), (insertion & deletion).mean())
+    return {name: round(float(x), 3) for name, x in zip(columns, shares, strict=True)}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -298,7 +305,7 @@ def _end(ends: dict[Any, dict[str, Any]], r: dict[str, Any]) -> dict[str, Any]:
 
 def _mean(rows: list[dict[str, Any]], key: str) -> Any:
     values = [r[key] for r in rows if r[key] != ""]
-    return round(float(np.mean(values)), 4) if values else ""
+    return round(float(np.mean(values)), 3) if values else ""
 
 
 if __name__ == "__main__":

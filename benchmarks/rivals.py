@@ -133,7 +133,8 @@ def compare(options: argparse.Namespace, problems: list[Problem]) -> None:
     summary = summarised(file.rows)
     if summary:
         _common.print_table(wide(summary))
-        _common.write_table(options.out.with_stem(options.out.stem + "_summary"), summary)
+        facts = {"rows": f"those of {options.out.name}, which names the machines they ran on"}
+        _common.write_table(options.out.with_stem(options.out.stem + "_summary"), summary, **facts)
         draw(summary, options.out.with_suffix(".png"))
 
 

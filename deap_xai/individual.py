@@ -48,7 +48,7 @@ def _rebuild(weights: tuple[float, ...], bits: bytes, state: dict[str, Any]) -> 
 
 
 def clone(individual: Any) -> Any:
-    """A copy that shares nothing with the original; ten times faster than ``copy.deepcopy``.
+    """A copy that shares nothing with the original; cheaper than ``copy.deepcopy``.
 
     Anything that isn't an :class:`Individual` goes through ``copy.deepcopy``.
 

@@ -31,7 +31,7 @@ LARGEST = 1024
 
 
 PLANNING = ("cuda",)
-"""Kinds of device whose library takes a tenth of a second to plan for a batch size new to it."""
+"""Kinds of device whose library takes its time to plan for a batch size new to it."""
 
 _PRECISIONS = {
     torch.float64: "fp64",

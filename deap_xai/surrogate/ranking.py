@@ -17,9 +17,10 @@ __all__ = ["Ranking"]
 
 Order = NDArray[np.intp]
 
-TRADE = 0.5
-"""Deletion's weight per unit by which mean insertion falls short of 1: where a few superpixels
-nearly suffice, orders differ little in insertion, and a fixed weight would outvote that."""
+TRADE, LEAST = 2.0, 0.001
+"""Deletion's weight, by the square of what mean insertion falls short of 1, and at least: where a
+few superpixels nearly suffice, orders differ little in insertion, and a fixed weight would outvote
+that."""
 
 DOUBT, HOPES = 0.5, (0.5, 1.0, 2.0)
 """Standard deviations of the logit by which a guess is taken for worse than it is when concluding,
@@ -58,8 +59,9 @@ class Ranking:
     order
         Superpixels, the most important first: (S,).
     trade
-        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.5 times 1
-        less the mean probability with the first k kept, in the order that it had, by plain guesses.
+        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.001 and
+        twice the square of 1 less the mean probability with the first k kept, in the order that it
+        had, by plain guesses.
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
@@ -72,7 +74,8 @@ class Ranking:
 
     def settle(self) -> None:
         """Take a better order, where the archive suggests one."""
-        self.trade = TRADE * (1 - float(self._belief(first_kept(self.order)[1:], 0).mean()))
+        short = 1 - float(self._belief(first_kept(self.order)[1:], 0).mean())
+        self.trade = LEAST + TRADE * short**2
         orders = [self.order, *self._hoped, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 

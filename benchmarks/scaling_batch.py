@@ -9,8 +9,8 @@ Rates are of the second half of each run, when every worker has loaded its model
 first image is given apart. The projection divides by the rate of one worker times the cores times
 the efficiency of two, and adds the time to the first image. It assumes that cores are like this
 machine's, that no more than two share a memory bus as ours do, and that the file system keeps up
-(one image read and some kilobytes written per image). The one process that keeps the books has a limit
-too: its own processor time per image, measured, bounds the rate.
+(one image read and some kilobytes written per image). The one process that keeps the books has a
+limit too: its own processor time per image, measured, bounds the rate.
 
 Command: python benchmarks/scaling_batch.py
 Output: results/scaling_batch.csv, a row a way and two for the memory, written as it goes: started

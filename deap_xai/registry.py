@@ -9,7 +9,6 @@ Python entry points in the group ``deap_xai.<kind>s``, ``deap_xai.fills`` for in
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import inspect
 import re
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from deap_xai.errors import SettingError
+from deap_xai.wording import meant
 
 __all__ = [
     "FILLED",
@@ -224,8 +224,7 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         known = self.names()
-        close = difflib.get_close_matches(name, [*known, *self.library_names()], n=3)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+        hint = meant(name, [*known, *self.library_names()]) or ";"
         more = f", or any of {self._library.__name__}" if self._library is not None else ""
         form = "; expected name:parameter=value" if "=" in name else ""
         # DEAP's names begin with what they are for: who wants a mutation has no use for crossovers.

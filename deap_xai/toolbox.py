@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from deap_xai.individual import clone, individual_class
 from deap_xai.objectives import Objective
 from deap_xai.operators import on_masks, operators
 from deap_xai.registry import Spec, behind, check_call
-from deap_xai.wording import shortened
+from deap_xai.wording import meant, shortened
 
 __all__ = ["DEFAULT_OPERATORS", "Toolbox", "as_operator", "as_roles", "check_roles", "make_toolbox"]
 
@@ -118,8 +117,7 @@ def check_roles(chosen: Iterable[str], further: Iterable[str]) -> None:
     known = sorted({*DEFAULT_OPERATORS, *further})
     for role in chosen:
         if role not in known:
-            close = difflib.get_close_matches(role, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            hint = meant(role, known) or ";"
             raise SettingError(
                 f"unknown role {role!r} of an operator{hint} roles: {', '.join(known)}"
             )

@@ -1,11 +1,13 @@
-"""Words for numbers."""
+"""Words for numbers, names and what came."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
-__all__ = ["counted", "decimal", "known", "shortened"]
+__all__ = ["counted", "decimal", "known", "meant", "shortened"]
 
 MOST = 80
 """Characters of what came, in a message."""
@@ -20,6 +22,19 @@ def counted(n: int, what: str) -> str:
     ('1 model call', '0 masks')
     """
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def meant(name: str, known: Sequence[str], first: Sequence[str] = ()) -> str:
+    """A hint at three names at most: ``first``, then those spelt alike; empty where none is.
+
+    Examples
+    --------
+    >>> meant("aple", ["apple", "pear"]), meant("zzz", ["apple"])
+    ("; did you mean 'apple'?", '')
+    """
+    close = [*first, *difflib.get_close_matches(name, known, n=3)]
+    names = [repr(one) for one in dict.fromkeys(close)][:3]
+    return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
 def shortened(came: Any) -> str:

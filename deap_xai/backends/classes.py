@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Sequence
 
 from deap_xai.errors import SettingError
+from deap_xai.wording import meant
 
 __all__ = ["class_index", "class_name", "folded_name"]
 
@@ -80,17 +80,9 @@ def class_index(target: int | str, class_names: Sequence[str] | None, what: str 
         return int(told[1])
     if class_names is None:
         raise SettingError(f"{what} {target!r}: this model has no class names; give an index")
-    close = _close(target, folded)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise SettingError(f"{what} {target!r} is no class of this model{hint}")
-
-
-def _close(target: str, names: Sequence[str]) -> list[str]:
-    """Three names at most: those with the target as a word in them, then those spelt alike."""
     said = folded_name(target)
-    within = [name for name in names if said in name.split()]
-    alike = difflib.get_close_matches(said, names, n=3)
-    return [*dict.fromkeys([*within, *alike])][:3]
+    hint = meant(said, folded, first=[name for name in folded if said in name.split()])
+    raise SettingError(f"{what} {target!r} is no class of this model{hint}")
 
 
 def folded_name(name: str) -> str:

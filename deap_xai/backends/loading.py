@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -15,7 +14,7 @@ from deap_xai.backends.base import Backend
 from deap_xai.backends.function import FunctionBackend
 from deap_xai.errors import BackendError, SettingError, check_count
 from deap_xai.registry import check_call, parse_spec, registry
-from deap_xai.wording import shortened
+from deap_xai.wording import meant, shortened
 
 __all__ = ["backends", "load_backend"]
 
@@ -190,8 +189,7 @@ def _is_module(model: Any) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    hint = meant(name, known)
     if name.endswith(".py"):
         hint += f"; what {name} makes is {Path(name).stem}:NAME"
     return f"unknown model {name!r}{hint} (all names: deap-xai list models)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from deap_xai.objectives import resolve_objectives, told
 from deap_xai.registry import parse_spec
 from deap_xai.toolbox import DEFAULT_OPERATORS
 from deap_xai.typing import Image
+from deap_xai.wording import meant
 
 __all__ = ["Design", "Run", "factorial", "make_design"]
 
@@ -232,8 +232,7 @@ def _check_names(what: str, settings: Mapping[str, Any], known: Sequence[str]) -
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=2)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    hint = meant(key, known) or ";"
     return f"nothing called {key!r} can be set here{hint} known: {', '.join(known)}"
 
 

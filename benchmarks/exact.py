@@ -3,8 +3,8 @@
 Question: with so few superpixels that every mask can be tried, in what share of seeds does the
 search evaluate an exact optimum of "smallest with p >= 0.9 p(full)" within 150 model calls?
 Demo networks on unseen creatures; MobileNetV2 and SqueezeNet, where they are at hand, on
-photographs at odd places of labels.csv, which nothing was tuned on; results of earlier versions on
-some of them were known.
+photographs at odd places of labels.csv, while even places were tuned on; results of earlier
+versions on some of them were known.
 
 Each problem is enumerated once, 2^S views; the searches then get these answers back.
 

@@ -79,7 +79,8 @@ class Explainer:
         more probable than any as small; whichever is first. A search that ends early leaves the
         rest of the budget to dropping superpixels: ``patience`` calls at most, or one each.
     seed
-        Same seed, same explanation, on one machine at one batch size: last digits depend on these.
+        Same seed, same explanation, on one machine at one batch size, alone or in the same list:
+        last digits depend on these.
     weights, device, transform, size, class_names, batch_size
         For the model, where they apply to it; see :func:`~deap_xai.backends.load_backend`. Without
         a batch size the best is measured once for each model, view size and machine.

@@ -221,7 +221,7 @@ class Explanation:
         from deap_xai import plotting
 
         title = f"{self.size} of {self.n_segments} superpixels: {self.probability:.3f}"
-        kept = plotting.kept_picture(*plotting.as_drawn(self.view, self.segments), self.mask)
+        kept = plotting.kept_panel(self.view, self.segments, self.mask)
         return plotting.draw_view(plotting.some(axes), kept, title)
 
     def plot_attribution(self, axes: Axes | None = None) -> Axes:

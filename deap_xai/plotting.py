@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import find_boundaries
+from scipy.ndimage import binary_dilation
 
 from deap_xai.archive import FrontPoint
 from deap_xai.images import reduce_image
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "as_drawn",
     "draw_attribution",
     "draw_convergence",
     "draw_front",
     "draw_view",
     "fit_labels",
     "importance_limit",
+    "kept_panel",
     "kept_picture",
     "panels",
     "save_png",
@@ -43,16 +43,18 @@ EDGE = (255, 170, 0)
 PURPLE = "#5e3c99"
 """Colour of the best masks; a page puts its own in its place."""
 
-PANEL = 320
-"""Pixels of the longer side of a view that is drawn with a line around the kept part."""
+PANEL = 640
+"""Pixels of a panel's longer side, at most."""
 
 FAINT = 0.05
 """Log-odds that a heat map's full colours stand for at least: less moves no probability by more
 than a hundredth or so, and bright colours would make much of noise."""
 
 
-def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
+def kept_picture(view: View, segments: Segments, mask: Mask, line: int = 1) -> View:
     """The view with what isn't kept faded to white and a line around what is: (h, w, 3), uint8.
+
+    The line is so many pixels wide.
 
     Examples
     --------
@@ -64,28 +66,24 @@ def kept_picture(view: View, segments: Segments, mask: Mask) -> View:
     keep = mask[segments]
     faded = (0.18 * view + 0.82 * 255).astype(np.uint8)
     picture = np.where(keep[..., None], view, faded)
-    if keep.any() and not keep.all():
-        picture[find_boundaries(keep, mode="outer") & ~keep] = EDGE
+    picture[binary_dilation(keep, iterations=line) & ~keep] = EDGE
     return picture
 
 
-def as_drawn(view: View, segments: Segments) -> tuple[View, Segments]:
-    """View and label map at about the size of a panel, where a line one pixel wide is seen.
-
-    Smaller views are enlarged by a whole number.
+def kept_panel(view: View, segments: Segments, mask: Mask) -> View:
+    """The same for a panel of a plot, whatever the size of the view: 320 to 640 pixels long.
 
     Examples
     --------
-    >>> view, labels = as_drawn(np.zeros((1600, 800, 3), np.uint8), np.zeros((1600, 800), int))
-    >>> view.shape, labels.shape
-    ((320, 160, 3), (320, 160))
-    >>> as_drawn(np.zeros((3, 4, 3), np.uint8), np.zeros((3, 4), int))[1].shape
-    (240, 320)
+    >>> kept_panel(np.zeros((1600, 800, 3), np.uint8), np.zeros((1600, 800), int), np.ones(1)).shape
+    (640, 320, 3)
+    >>> kept_panel(np.zeros((3, 4, 3), np.uint8), np.zeros((3, 4), int), np.ones(1)).shape
+    (480, 640, 3)
     """
     view = reduce_image(view, PANEL)
     factor = PANEL // max(view.shape[:2])
     view = view.repeat(factor, axis=0).repeat(factor, axis=1)
-    return view, fit_labels(segments, view.shape[:2])
+    return kept_picture(view, fit_labels(segments, view.shape[:2]), mask, line=2)
 
 
 def fit_labels(segments: Segments, shape: tuple[int, ...]) -> Segments:

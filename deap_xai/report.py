@@ -14,7 +14,6 @@ from deap_xai.explanation import Explanation
 from deap_xai.files import check_page, write_whole
 from deap_xai.pages import encoded, gallery_page, thumbnail
 from deap_xai.runs.folder import RunFolder
-from deap_xai.runs.overview import names_of
 
 __all__ = ["report_file", "report_run"]
 
@@ -58,9 +57,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     run, page = RunFolder(folder), Path(out)
     check_page(page)
     run.settings()  # or this is no run
-    table = run.table()
-    pairs = zip(table.to_pylist(), names_of(table), strict=True)
-    rows = [row | {"target_name": name} for row, name in pairs]
+    rows = run.table().to_pylist()
     pictures = page.with_name(f"{page.stem}-pictures")
     pictures.mkdir(parents=True, exist_ok=True)
     for row in tqdm(rows, "pictures", leave=False, disable=None):  # None: only for a terminal

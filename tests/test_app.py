@@ -25,6 +25,7 @@ from deap_xai.app.search import Search
 from deap_xai.app.trial import Answer, Trial
 from deap_xai.archive import FrontPoint, front
 from deap_xai.backends import FunctionBackend
+from deap_xai.checks import PICK
 from deap_xai.errors import DeapXaiError, ImageError
 from deap_xai.explainer import Explainer
 from deap_xai.pages import command_line
@@ -303,8 +304,9 @@ def test_what_comes_from_outside_is_escaped(explanation):
 
 
 def test_notes_name_nothing_that_the_page_has_not(explanation):
-    note = "45 of 45 superpixels are kept; a mask of 23 gives 0.871, the full view 0.947: the pick "
-    said = pictures.found(replace(explanation, warnings=(note + "smallest:p=0.871 shows it", "x")))
+    note = "45 of 45 superpixels are kept; a mask of 23 gives 0.871, the full view 0.947"
+    warnings = (f"{note}{PICK}smallest:p=0.871 shows it", "x")
+    said = pictures.found(replace(explanation, warnings=warnings))
     assert "45 of 45 pieces are kept; a mask of 23 gives 0.871, the full view 0.947</p>" in said
     assert "smallest" not in said
     assert '<p class="note">x</p>' in said

@@ -172,6 +172,18 @@ def test_a_picture_of_no_answer_decides_nothing_for_those_after_it():
     assert backend.caution == ""
 
 
+@pytest.mark.parametrize("ruled_out", [False, True])
+def test_logits_after_a_picture_of_no_answer(ruled_out):
+    """Logits in 0..1, which look like probabilities, and of a class that is ruled out."""
+    logits = np.random.default_rng(1).random((11, 4))
+    if ruled_out:
+        logits[:, 3] = -np.inf
+    answers = [np.full((11, 4), np.nan), logits]
+    backend = Noted(answer=lambda x: answers.pop(0) if len(answers) > 1 else logits).backend(11)
+    backend.predict_masked(*masked())
+    assert backend.predict_masked(*masked()) == pytest.approx(softmax(logits), abs=1e-6)
+
+
 def test_noise_without_an_answer_says_nothing():
     right = softmax(np.random.default_rng(1).normal(0, 3, (11, 4)))
     answers = [right, np.full((11, 4), np.nan), right]
@@ -186,10 +198,14 @@ def test_a_rounding_above_one_makes_no_logits():
     assert found == pytest.approx(right, abs=1e-6)
 
 
-def test_memory_that_runs_out_halves_the_batch():
+@pytest.mark.parametrize(
+    "words", ["CUDA out of memory", "Failed to allocate memory for requested buffer of size 8",
+              "std::bad_alloc", "Cannot allocate memory"],
+)  # fmt: skip
+def test_memory_that_runs_out_halves_the_batch(words):
     def run(inputs):
         if len(inputs) > 2:
-            raise RuntimeError("bad allocation: out of memory")
+            raise RuntimeError(words)
         return np.full((len(inputs), 2), 0.5)
 
     backend = Noted(answer=run).backend(8)
@@ -278,7 +294,8 @@ def write(path, shape=("n", 3, 6, 8), kind="float", answers=("logits",), weights
     nodes.append(helper.make_node("Identity", ["total"], ["again"]))
     shapes = {"logits": ["n", weights.shape[1]], "probabilities": ["n", 4], "total": []}
     nodes.append(helper.make_node("Cast", ["logits"], ["whole"], to=TensorProto.INT64))
-    shapes |= {"again": [], "whole": ["n", 4]}
+    nodes.append(helper.make_node("Identity", ["probabilities"], ["495"]))
+    shapes |= {"again": [], "whole": ["n", 4], "495": ["n", 4]}
     if isinstance(shape[0], int):
         shapes["logits"][0] = shape[0]
     constants = {
@@ -448,6 +465,8 @@ def test_the_output_that_is_read(tmp_path, engine):
     assert "answers with" not in chosen.caution
     assert chosen.name.endswith(":output=probabilities")
     assert chosen.digest() != load_backend(path, engine=engine).digest()
+    numbers = write(tmp_path / "numbers.onnx", answers=("logits", "495"))
+    assert load_backend(f"{numbers}:output=495", engine=engine).caution.count("answers with") == 0
     with pytest.raises(BackendError, match=r"has no output 'p'; it answers with logits \("):
         load_backend(f"{path}:output=p", engine=engine)
 

@@ -274,11 +274,13 @@ def test_a_picture_of_no_answer_decides_nothing_for_those_after_it():
     assert fresh.predict(picture()[None]).max() > 0.3  # a second softmax would level it
 
 
-def test_the_ends_of_a_long_picture_are_left_out_before_it_is_resized(monkeypatch):
+@pytest.mark.parametrize("tall", [False, True])
+def test_the_ends_of_a_long_picture_are_left_out_before_it_is_resized(monkeypatch, tall):
     preset = SPLIT["preset"]
     backend = TorchBackend(tiny(), transform=preset, device="cpu")
     wave = 127 + 120 * np.sin(np.arange(2001) / 9)
     long = np.broadcast_to(wave[None, :, None], (12, 2001, 3)).astype(np.uint8)
+    long = long.transpose(1, 0, 2) if tall else long
     expected = np.asarray(transforms.functional.center_crop(
         transforms.functional.resize(PILImage.fromarray(long), preset.resize_size), preset.crop_size
     ))  # fmt: skip
@@ -290,7 +292,9 @@ def test_the_ends_of_a_long_picture_are_left_out_before_it_is_resized(monkeypatc
 
     monkeypatch.setattr(PILImage.Image, "resize", noted)
     found = backend.view(long)
-    assert sizes == [(97, 12)]
+    assert sizes == [(12, 97) if tall else (97, 12)]
+    if tall:
+        found, expected = (x.transpose(1, 0, 2) for x in (found, expected))
     # The middle may come to lie a pixel of the view beside it.
     shifted = [np.roll(found, by, axis=1).astype(int) - expected for by in (-1, 0, 1)]
     assert min(np.abs(off[:, 1:-1]).max() for off in shifted) <= 3

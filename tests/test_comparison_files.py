@@ -124,6 +124,7 @@ def test_curves_fill_the_plot_where_they_differ(found):
     bottom, top = axes.get_ylim()
     ends = [line.get_ydata()[-1] for line in axes.lines]
     bands = [p.vertices[:, 1].max() for c in axes.collections for p in c.get_paths()]
+    assert 0.2 * min(ends) < bottom < min(ends)
     assert max(ends) <= top <= max(bands) + 0.06 * (top - bottom) + 0.005
 
 

@@ -57,7 +57,9 @@ def test_registered_backends_take_options_and_values(monkeypatch):
         load_backend("toy", weights="x")
     with pytest.raises(SettingError, match=r"no option 'm'"):
         load_backend("toy:m=5")
-    with pytest.raises(SettingError, match=r"takes no option 'device'; it takes: none$"):
+    with pytest.raises(
+        SettingError, match=r"halves is a ready Backend, which takes no device; give it where"
+    ):
         load_backend(FunctionBackend(halves), device="cpu")
 
 
@@ -104,10 +106,7 @@ def test_code_that_is_no_model(code):
 
 def test_code_that_fails_is_told_as_the_users(code, tmp_path):
     (tmp_path / "users_own_models.py").write_text("net = (\n")
-    with pytest.raises(BackendError, match=r"can't import users_own_models:net \(SyntaxError: "):
-        load_backend("users_own_models:net")
-    (tmp_path / "users_own_models.py").write_text("net = 1 / 0\n")
-    with pytest.raises(BackendError, match=r"\(ZeroDivisionError: division by zero\); expect"):
+    with pytest.raises(BackendError, match=r"users_own_models: .*own_models.py, line 1"):
         load_backend("users_own_models:net")
 
 
@@ -117,14 +116,18 @@ def test_names_in_a_spec_are_a_list_too(monkeypatch):
 
     monkeypatch.setitem(backends._functions, "toy", toy)
     assert load_backend("toy:class_names=['a', 'b']").class_names == ["a", "b"]
-    with pytest.raises(SettingError, match=r"list of names.*'ab'; in the shell, --classes takes a"):
+    with pytest.raises(SettingError, match=r"list of names.*'ab' .--classes takes a"):
         load_backend("toy:class_names=ab")
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (FunctionBackend(halves), {"size": 3}, "a ready backend takes no option 'size'"),
+        (
+            FunctionBackend(halves),
+            {"size": 3},
+            "is a ready Backend, which takes no size; give it",
+        ),
         (halves, {"weights": "x"}, "a function takes no option 'weights'; it takes: size"),
         (torch.nn.Linear(1, 1), {"weights": "x"}, "a torch module takes no option 'weights'"),
         (

@@ -142,8 +142,8 @@ def test_the_line_around_the_kept_part_is_seen_at_any_size(axes, explanation, si
     )  # fmt: skip
     picture = other.plot_kept(axes).get_images()[0].get_array()
     orange = (picture == plotting.EDGE).all(axis=2)
-    assert 240 <= len(picture) <= 320
-    assert orange.sum() == len(picture)  # one column, which leaves what is hidden to be seen
+    assert 320 <= len(picture) <= 640
+    assert orange.sum() == 2 * len(picture)  # two columns, which leave what is hidden to be seen
 
 
 def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):

@@ -484,11 +484,14 @@ def test_a_model_that_leaves_is_a_failure(pictures, tmp_path):
 
 
 def test_a_quote_that_is_not_closed_is_told(pictures, tmp_path):
-    rows = ["path,caption", 'a.png,"12 inch', *("b.png,x" for _ in range(20_000))]
-    for n in (3, len(rows)):
+    fine = ["path,caption", 'a.png,"Big" dog', 'sub/a.png,"two\nlines"']
+    rows = [*fine, 'a.png,"12 inch', *("b.png,x" for _ in range(20_000))]
+    for n in (4, 5, len(rows)):
         (pictures / "all.csv").write_text("\n".join(rows[:n]))
-        with pytest.raises(SettingError, match=r"can't read the table .*a quote that isn't closed"):
+        with pytest.raises(SettingError, match=r"all.csv': a quote that opens in line 5 isn't"):
             list_items(pictures / "all.csv", tmp_path)
+    (pictures / "all.csv").write_text("\n".join([*fine, ""]))
+    assert len(list_items(pictures / "all.csv", tmp_path)[1]) == 2
 
 
 def test_a_fills_picture_that_is_not_there_is_told_for_each_image(pictures, tmp_path):

@@ -28,8 +28,8 @@ def softmax_due(
     """Whether answers are logits, which a softmax makes probabilities, and what is uncertain then.
 
     Probabilities lie in 0..1, within a ten-thousandth, and sum to 1 in each row, within a
-    thousandth or, where the model computes with half the digits, a hundredth. Rows that aren't
-    finite say nothing.
+    thousandth or, where the model computes with half the digits, a hundredth. Rows with NaN, or
+    with no finite number, say nothing.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def softmax_due(
 
     Returns
     -------
-    Whether a softmax is due, None where no row is finite; and a caution for the reader, mostly
+    Whether a softmax is due, None where no row says it; and a caution for the reader, mostly
     empty.
 
     Examples
@@ -69,7 +69,8 @@ def softmax_due(
 
 
 def _finite(rows: Rows) -> Rows:
-    return rows[np.isfinite(rows).all(axis=1)]
+    # Minus infinity is the logit of a class that a model rules out.
+    return rows[np.isfinite(rows.max(axis=1))]
 
 
 def _in_range(rows: Rows) -> bool:

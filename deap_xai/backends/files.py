@@ -74,10 +74,11 @@ def file(
     MissingExtraError
         If the engine isn't installed.
     BackendError
-        If the file can't be read or doesn't take RGB pictures.
+        If the file can't be read, doesn't take RGB pictures or has no such output.
     SettingError
         If the options don't fit each other or the file.
     """
+    output = None if output is None else str(output)  # a spec takes "495" for a number
     if not Path(path).is_file():
         raise BackendError(f"no model file at {path}; check the path")
     engine = engine or ("openvino" if path.lower().endswith(".xml") else "onnx")
@@ -97,6 +98,7 @@ def file(
         raise SettingError(f"{path} takes uint8, so it normalises itself: leave out mean and std")
     given = {"size": size, "mean": mean, "std": std, "output": output}
     told = ",".join(f"{key}={value}" for key, value in given.items() if value is not None)
+    around = [transform, size, mean, std, class_names, *filter(None, [output])]
     made = GraphBackend(
         lambda height, width: graph,
         fitted,
@@ -107,9 +109,7 @@ def file(
         precision=precision,
         class_names=class_names,
         batch_size=graph.layout.batch or batch_size,
-        digest=functools.partial(
-            _digest, Path(path), [transform, size, mean, std, class_names, output]
-        ),
+        digest=functools.partial(_digest, Path(path), around),
     )
     untold = _untold(graph.layout, transform, size, mean is None and std is None)
     made.caution = "; ".join(filter(None, [graph.caution, *untold]))

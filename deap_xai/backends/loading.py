@@ -108,7 +108,12 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
     if isinstance(model, str):
         return _load_named(model, options)
     if isinstance(model, Backend):
-        return _call(lambda: model, options, "a ready backend")
+        if options:
+            raise SettingError(
+                f"{model.name} is a ready Backend, which takes no {' or '.join(options)}; give it "
+                "where the Backend is made, and leave it out here (class_names is --classes)"
+            )
+        return model
     if _is_module(model):
         from deap_xai.backends.torch_module import TorchBackend
 
@@ -154,7 +159,7 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
             others = ", ".join(list(known)[len(args) :]) or "none"
             raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
     check_count("batch_size", options.get("batch_size", 1), 1)
-    if "class_names" in options:
+    if options.get("class_names") is not None:
         options = {**options, "class_names": _names(options["class_names"])}
     return make(*args, **options)
 
@@ -164,7 +169,7 @@ def _names(names: Any) -> list[str]:
     if isinstance(names, (str, bytes, Mapping)) or not listed:
         raise SettingError(
             "class_names must be a list of names, in the order of the classes; got "
-            f"{shortened(names)}; in the shell, --classes takes a file of names"
+            f"{shortened(names)} (--classes takes a file of names)"
         )
     return [str(name) for name in names]
 
@@ -174,10 +179,12 @@ def _import(module: str, attribute: str) -> Any:
     sys.path.insert(0, folder)  # as `python -m` does, so that a user's own file is found
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module of the user's may fail in any way
+    except SyntaxError as error:
+        raise BackendError(f"can't import {module}: {error}") from error
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise BackendError(
-            f"can't import {module}:{attribute} ({type(error).__name__}: {error}); expected "
-            "package.module:attribute naming a torch module, a function or a Backend"
+            f"can't import {module}:{attribute} ({error}); expected package.module:attribute "
+            "naming a torch module, a function or a Backend"
         ) from error
     finally:
         sys.path.remove(folder)

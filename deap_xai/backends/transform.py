@@ -72,7 +72,7 @@ def split_transform(transform: Any) -> Preparation | None:
 def _middle(image: PILImage.Image) -> PILImage.Image:
     """The middle of a picture that is many times as long as wide; its ends are cropped anyway.
 
-    Resized as a whole, 3 x 12,000 pixels would take gigabytes.
+    Resized as a whole, 3 x 60,000 pixels would take gigabytes.
     """
     across, down = ((side - min(side, LONGEST * min(image.size))) // 2 for side in image.size)
     return image.crop((across, down, image.width - across, image.height - down))

@@ -12,7 +12,7 @@ from deap_xai.demo.creatures import Creature, creature
 from deap_xai.demo.networks import NETWORKS
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
-from deap_xai.plotting import draw_attribution, draw_view, kept_picture
+from deap_xai.plotting import draw_attribution, draw_view, kept_panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,9 +93,9 @@ def drawn(shown: Sequence[Shown]) -> Figure:
         e = one.explanation
         draw_view(column[0], e.view, f"{one.network}: {e.target_name} {e.probability_full:.2f}")
         labels = one.truth.astype(np.int32)
-        truth = kept_picture(e.view, labels, np.array([False, True]))
+        truth = kept_panel(e.view, labels, np.array([False, True]))
         draw_view(column[1], truth, "truth: " + ("badge" if one.network == "cheater" else "parts"))
-        kept = kept_picture(e.view, e.segments, e.mask)
+        kept = kept_panel(e.view, e.segments, e.mask)
         draw_view(column[2], kept, f"{e.size} of {e.n_segments} kept: {e.probability:.2f}")
         draw_attribution(column[3], e.view, e.segments, e.attribution, "importance", bar=False)
     return figure

@@ -86,7 +86,8 @@ def _minimality(explanation: Explanation) -> str:
     either = f"{', '.join(numbers)} or {last}" if numbers else last
     return (
         f"Yes. Superpixel {either} could be dropped without the probability falling below that of "
-        "the kept part, or of the full view where that is lower. Each was dropped alone."
+        "the kept part, or of the full view where that is lower. Each was dropped alone. The pick "
+        "may prefer certainty to few superpixels: smaller masks are on the front."
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deap_xai.errors import SettingError
 from deap_xai.explanation import Explanation
-from deap_xai.plotting import EDGE, draw_view, kept_picture
+from deap_xai.plotting import EDGE, draw_view, kept_panel
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.places import CELLS
 from deap_xai.runs.rows import GRID
@@ -86,7 +86,7 @@ def draw_groups(summary: Summary) -> Figure:
             axes.set_axis_off()
         for axes, index in zip(row[1:], group.typical, strict=False):
             e = Explanation.load(folder.file(summary.ids[index]))
-            draw_view(axes, kept_picture(e.view, e.segments, e.mask), e.target_name[:24])
+            draw_view(axes, kept_panel(e.view, e.segments, e.mask), e.target_name[:24])
     bar = figure.colorbar(image, ax=grid[:, 0], location="left", fraction=0.1)
     _label(bar, "mean share kept")  # short, since one row alone is low
     return figure

@@ -204,6 +204,18 @@ def _unlisted(error: OSError) -> None:
     ) from error
 
 
+def _open_quote(text: str) -> int:
+    """The line with a quote that isn't closed, so that its field swallows the rest; 0: none."""
+    reader, end, line = csv.reader(io.StringIO(f"{text}\nend")), [""], 0
+    try:
+        for row in reader:
+            begins, line = line + 1, reader.line_num
+            end = row
+    except csv.Error:  # the rest is longer than a field may be
+        return line + 1
+    return 0 if end == ["end"] else begins
+
+
 def _read(file: Path) -> Iterable[Mapping[str, str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -216,16 +228,12 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
     if file.suffix.lower() != ".csv":
         lines = (line.strip() for line in text.split("\n"))
         return _plain(line for line in lines if line and not line.startswith("#"))
-    try:
-        return _rows(csv.DictReader(io.StringIO(text), strict=True), file)
-    except csv.Error as error:
+    if line := _open_quote(text):
         raise SettingError(
-            f"can't read the table {os.fspath(file)!r}: {error}; is there a quote that isn't "
-            "closed?"
-        ) from error
-
-
-def _rows(table: csv.DictReader[str], file: Path) -> list[dict[str, str]]:
+            f"can't read the table {os.fspath(file)!r}: a quote that opens in line {line} isn't "
+            "closed"
+        )
+    table = csv.DictReader(io.StringIO(text))
     columns = [(name or "").strip() for name in table.fieldnames or ()]
     table.fieldnames = columns
     if "path" not in columns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +191,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
         raise SettingError(f"{folder.path} has no explanation yet{why}")
     maps = np.asarray(table["map"].combine_chunks().flatten()).reshape(-1, GRID, GRID)
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
-    names = names_of(table)
+    names = np.array(table["target_name"].to_pylist())
     figures = _figures(table)
     some = np.flatnonzero(figures["kept"] < MOST)
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
@@ -245,22 +244,13 @@ def _class_summary(
 
 def _right(table: pa.Table) -> NDArray[np.float64]:
     """1 where the predicted class is the label, NaN where either isn't known."""
-    columns = (table[name].to_pylist() for name in ("label", "asked", "target", "target_name"))
+    columns = (table[name].to_pylist() for name in ("label", "asked", "target_name"))
     return np.array(
         [
-            np.nan
-            if label is None or asked is not None
-            else float(label in (name, f"{name} ({target})"))
-            for label, asked, target, name in zip(*columns, strict=True)
+            np.nan if label is None or asked is not None else float(label == name)
+            for label, asked, name in zip(*columns, strict=True)
         ]
     )
-
-
-def names_of(table: pa.Table) -> NDArray[Any]:
-    """The class of each picture, with its index where two classes have one name: (N,)."""
-    pairs = list(zip(table["target_name"].to_pylist(), table["target"].to_pylist(), strict=True))
-    classes = Counter(name for name, _ in set(pairs))
-    return np.array([name if classes[name] == 1 else f"{name} ({i})" for name, i in pairs])
 
 
 def _odd(table: pa.Table, maps: NDArray[Any]) -> dict[str, list[str]]:

@@ -36,7 +36,7 @@ REASONS = {
     "border": "lies at the border (nine tenths of it in the outer eighth)",
     "corner": "lies in a corner (half of it in a quarter by a quarter)",
     "tiny": "is tiny (less than 2 % of the view)",
-    "everything": "keeps nearly everything, and so says little (is in no group below)",
+    "everything": "keeps nearly everything, is in no group below (try --pick smallest:p=0.9)",
     "empty": "passes on the empty view (try another --fill)",
 }
 
@@ -135,7 +135,8 @@ def _groups(summary: Summary) -> Iterator[str]:
         )
     rest = sum(group.pictures for group in summary.groups) - sum(g.pictures for g in large)
     if rest:
-        yield f"  {rest} ({rest / total:.0%}) in smaller groups"
+        few = "smaller groups" if large else "small groups"
+        yield f"  {rest} ({rest / total:.0%}) in {few}"
     if not summary.groups:
         yield "  none"
 

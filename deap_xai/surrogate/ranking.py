@@ -18,9 +18,9 @@ __all__ = ["Ranking"]
 Order = NDArray[np.intp]
 
 TRADE, LEAST = 2.0, 0.001
-"""Deletion's weight, by the square of what mean insertion falls short of 1, and at least: where a
-few superpixels nearly suffice, orders differ little in insertion, and a fixed weight would outvote
-that."""
+"""Deletion's weight: the one by the square of what mean insertion falls short of 1, plus the other.
+Where a few superpixels nearly suffice, orders differ little in insertion, and a fixed weight would
+outvote that."""
 
 DOUBT, HOPES = 0.5, (0.5, 1.0, 2.0)
 """Standard deviations of the logit by which a guess is taken for worse than it is when concluding,
@@ -59,9 +59,9 @@ class Ranking:
     order
         Superpixels, the most important first: (S,).
     trade
-        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.001 and
-        twice the square of 1 less the mean probability with the first k kept, in the order that it
-        had, by plain guesses.
+        Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.001 plus
+        2 (1 - I)^2. I is the mean probability with the first k kept, in the order that it had, by
+        plain guesses.
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:

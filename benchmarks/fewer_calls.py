@@ -265,13 +265,23 @@ def summarised(
 
 
 def won(rows: list[dict[str, Any]], ends: dict[Any, dict[str, Any]], n: int) -> dict[str, Any]:
-    """On what share insertion, deletion and both are as good as greedy's or better."""
+    """On what share insertion, deletion and both are as good as greedy's or better.
+
+    Run by run; and both by photograph, where the means over its runs are compared.
+    """
     columns = [f"{name} won at {n}" for name in (*AREAS, "both")]
+    columns.append(f"both won at {n}, by photograph")
     if not rows:
         return dict.fromkeys(columns, "")
-    insertion = np.array([r[f"insertion at {n}"] >= _end(ends, r)["insertion"] for r in rows])
-    deletion = np.array([r[f"deletion at {n}"] <= _end(ends, r)["deletion"] for r in rows])
-    shares = (insertion.mean(), deletion.mean(), (insertion & deletion).mean())
+    gains = np.array([
+        (r[f"insertion at {n}"] - end["insertion"], end["deletion"] - r[f"deletion at {n}"])
+        for r in rows
+        for end in [_end(ends, r)]
+    ])  # fmt: skip
+    of = np.array([r["photograph"] for r in rows])
+    means = np.array([gains[of == photograph].mean(axis=0) for photograph in np.unique(of)])
+    shares = [*(gains >= 0).mean(axis=0), (gains >= 0).all(axis=1).mean()]
+    shares.append((means >= 0).all(axis=1).mean())
     return {name: round(float(x), 3) for name, x in zip(columns, shares, strict=True)}
 
 

@@ -43,8 +43,8 @@ EDGE = (255, 170, 0)
 PURPLE = "#5e3c99"
 """Colour of the best masks; a page puts its own in its place."""
 
-PANEL = 640
-"""Pixels of a panel's longer side, at most."""
+PANEL, LINE = 640, 4
+"""Pixels of a panel's longer side, at most, and of the line there, which small panels shrink."""
 
 FAINT = 0.05
 """Log-odds that a heat map's full colours stand for at least: less moves no probability by more
@@ -83,7 +83,7 @@ def kept_panel(view: View, segments: Segments, mask: Mask) -> View:
     view = reduce_image(view, PANEL)
     factor = PANEL // max(view.shape[:2])
     view = view.repeat(factor, axis=0).repeat(factor, axis=1)
-    return kept_picture(view, fit_labels(segments, view.shape[:2]), mask, line=2)
+    return kept_picture(view, fit_labels(segments, view.shape[:2]), mask, line=LINE)
 
 
 def fit_labels(segments: Segments, shape: tuple[int, ...]) -> Segments:

@@ -143,7 +143,7 @@ def test_the_line_around_the_kept_part_is_seen_at_any_size(axes, explanation, si
     picture = other.plot_kept(axes).get_images()[0].get_array()
     orange = (picture == plotting.EDGE).all(axis=2)
     assert 320 <= len(picture) <= 640
-    assert orange.sum() == 2 * len(picture)  # two columns, which leave what is hidden to be seen
+    assert orange.sum() == 4 * len(picture)  # four columns, which leave what is hidden to be seen
 
 
 def test_saving_writes_a_picture_and_closes_it(tmp_path, explanation):

@@ -75,9 +75,10 @@ def kept_panel(view: View, segments: Segments, mask: Mask) -> View:
 
     Examples
     --------
-    >>> kept_panel(np.zeros((1600, 800, 3), np.uint8), np.zeros((1600, 800), int), np.ones(1)).shape
+    >>> view, mask = np.zeros((1600, 800, 3), np.uint8), np.array([True])
+    >>> kept_panel(view, np.zeros((1600, 800), int), mask).shape
     (640, 320, 3)
-    >>> kept_panel(np.zeros((3, 4, 3), np.uint8), np.zeros((3, 4), int), np.ones(1)).shape
+    >>> kept_panel(view[:3, :4], np.zeros((3, 4), int), mask).shape
     (480, 640, 3)
     """
     view = reduce_image(view, PANEL)

@@ -226,12 +226,17 @@ class Ranking:
         """
         masks = self._nodes()
         worth = self._worth(masks, -DOUBT)
-        sizes = masks.sum(axis=1)
-        inside = (masks.astype(np.float32) @ ~masks.T == 0) & (sizes[:, None] < sizes[None])
-        gaps = np.maximum(sizes[None] - sizes[:, None], 1)
-        # From i to j the sum over t = 1..gap of worth_i + (worth_j - worth_i) t / gap.
-        steps = gaps * worth[:, None] + (worth[None] - worth[:, None]) * (gaps + 1) / 2
-        return [_kept(masks, np.where(inside, steps - loss * (gaps - 1), -np.inf)) for loss in GAPS]
+        sizes, kept = masks.sum(axis=1), masks.astype(np.float32)
+        small, large = np.nonzero((kept @ (1 - kept).T == 0) & (sizes[:, None] < sizes))
+        gaps, first = sizes[large] - sizes[small], worth[small]
+        # From one to the other the sum over t = 1..gap of first + (second - first) t / gap.
+        steps = gaps * first + (worth[large] - first) * (gaps + 1) / 2
+        chains = []
+        for loss in GAPS:
+            gains = np.full((len(masks), len(masks)), -np.inf)
+            gains[small, large] = steps - loss * (gaps - 1)
+            chains.append(_kept(masks, gains))
+        return chains
 
     def _nodes(self) -> Masks:
         """The masks most probable of each size, from the empty to the full one."""

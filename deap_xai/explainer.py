@@ -211,7 +211,8 @@ class Explainer:
             If images of a list can't be explained, or weren't begun before Ctrl-C, after all
             others are done; it carries their explanations.
         """
-        if isinstance(image, list | tuple):
+        listed = isinstance(image, list | tuple)
+        if listed and not any(isinstance(one, list | tuple) for one in image):  # pixels, maybe
             self.check_roles()  # now, not once for each image
             return self._explain_together(image, target, progress)
         if progress is True:

@@ -377,7 +377,7 @@ def batch_map(function: Callable[..., Any], *iterables: Any) -> list[Any]:
 def _check_class(target: int, row: Probabilities) -> None:
     if not 0 <= target < len(row):
         raise SettingError(
-            f"target {target} is no class of this model, which has {len(row)}: 0..{len(row) - 1}"
+            f"this model has no class {target}; its {len(row)} classes are 0..{len(row) - 1}"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from deap_xai.errors import SettingError
-from deap_xai.registry import REGISTRIES, Registry, parameters
+from deap_xai.registry import REGISTRIES, Registry
 
 __all__ = ["listing", "summary"]
 
@@ -72,7 +72,8 @@ def _entry(registry: Registry, name: str) -> str:
     except SettingError as error:  # a plug-in that is broken; the others are fine
         return f"  {name}\n      {error}"
     values = ",".join(
-        f"{key}={'…' if value is ... else value}" for key, value in parameters(function).items()
+        f"{key}={'…' if value is ... else value}"
+        for key, value in registry.parameters(function).items()
     )
     head = f"{name}:{values}" if values else name
     return f"  {head}\n      {summary(function)}"

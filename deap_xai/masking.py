@@ -51,7 +51,7 @@ INPAINT_SIDE = 64
 # Partly typed in scikit-image, and differently in each release.
 sk: Any = skimage
 
-fills = registry("fill", takes=("view", "segments"))
+fills = registry("fill", takes=("view", "segments"), ready="a function, (r, g, b) or an array")
 
 
 @fills.register

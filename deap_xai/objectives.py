@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -38,7 +39,11 @@ Values: TypeAlias = NDArray[np.floating[Any]]
 ObjectiveSpec: TypeAlias = "Spec | tuple[Callable[..., Any], float]"
 F = TypeVar("F", bound=Callable[..., Any])
 
-objectives = registry("objective", takes=("evaluator", "masks"))
+objectives = registry(
+    "objective",
+    takes=("evaluator", "masks"),
+    ready="a function, or a pair of either and its weight",
+)
 
 
 class Objective(NamedTuple):
@@ -119,7 +124,7 @@ def contrast(evaluator: Evaluator, masks: Masks, /, *, other: int | str) -> Valu
     other
         Index or name of the other class.
     """
-    index = class_index(other, evaluator.backend.class_names)
+    index = class_index(other, evaluator.backend.class_names, "contrast's other class")
     return evaluator.probabilities(masks) - evaluator.probabilities(masks, target=index)
 
 
@@ -152,7 +157,9 @@ def robustness(evaluator: Evaluator, masks: Masks, /, *, fills: str = "black+blu
     fills
         Further fills, joined by ``+``.
     """
-    others = [evaluator.under(name).probabilities(masks) for name in fills.split("+")]
+    # A plus within a number or a file's name joins nothing: what follows it is no name.
+    names = re.split(r"\+(?=[A-Za-z_]\w*(?:[:+]|$))", fills)
+    others = [evaluator.under(name).probabilities(masks) for name in names]
     return np.minimum.reduce([evaluator.probabilities(masks), *others])
 
 

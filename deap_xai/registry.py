@@ -8,7 +8,6 @@ Python entry points in the group ``deap_xai.<kind>s``, ``deap_xai.fills`` for in
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import re
@@ -19,6 +18,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from deap_xai.errors import SettingError
+from deap_xai.specs import parse_spec
 from deap_xai.wording import meant
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "behind",
     "check_call",
     "parameters",
-    "parse_spec",
     "registry",
 ]
 
@@ -70,6 +69,8 @@ class Registry:
         A module whose public functions also answer by name (DEAP's ``tools`` for operators).
     takes
         What its functions are called with, by position; nothing: that isn't checked here.
+    ready
+        What may be given beside a name, for messages.
     unfit
         Names of the library that answer, but aren't offered.
 
@@ -93,16 +94,29 @@ class Registry:
         library: ModuleType | None = None,
         takes: Sequence[str] = (),
         unfit: Collection[str] = (),
+        ready: str = "a function",
     ) -> None:
         self.kind = kind
+        self._ready = ready
         self._unfit = unfit
         self._takes = takes
         self._library = library
         self._functions: dict[str, Callable[..., Any]] = {}
 
     def register(self, function: F) -> F:
-        """Add a function under its own name; usable as a decorator."""
-        self._functions[function.__name__] = function
+        """Add a function under its own name; usable as a decorator.
+
+        Raises
+        ------
+        SettingError
+            If this package has one of that name, which settings and reports go on naming.
+        """
+        name = function.__name__
+        if _is_ours(self._functions.get(name)) and not _is_ours(function):
+            raise SettingError(
+                f"the {self.kind} {name!r} is deap_xai's own; give yours another name"
+            )
+        self._functions[name] = function
         return function
 
     def names(self) -> list[str]:
@@ -149,17 +163,23 @@ class Registry:
             function = spec
         else:
             raise SettingError(
-                f"{self.kind} must be a name, such as {self.names()[0]!r}, or a function; "
+                f"{self.kind} must be a name, such as {self.names()[0]!r}, or {self._ready}; "
                 f"got {type(spec).__name__}"
             )
         if self._takes:
             check_call(self.kind, function, self._takes)
         return function
 
+    def parameters(self, function: Callable[..., Any]) -> Mapping[str, Any]:
+        """As :func:`parameters`, without what this kind's functions are called with."""
+        data = list(inspect.signature(function).parameters)[: len(self._takes)]
+        known = parameters(function)
+        return {key: default for key, default in known.items() if key not in data}
+
     def _named(self, spec: str) -> Callable[..., Any]:
         name, values = parse_spec(spec)
         function = self.get(name)
-        known = parameters(function)
+        known = self.parameters(function)
         for key in values:
             if key not in known:
                 options = ", ".join(f"{k}={_shown(v)}" for k, v in known.items()) or "none"
@@ -298,36 +318,13 @@ def _needed(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and not several
 
 
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("deap_xai.")
+
+
 def behind(function: Any) -> Any:
     """The function behind a ``functools.partial``; anything else as it is."""
     return function.func if isinstance(function, functools.partial) else function
-
-
-def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split ``"name:key=value,key=value"`` into the name and its values.
-
-    Values are read as Python literals where they are ones, else kept as strings.
-
-    Raises
-    ------
-    SettingError
-        If a part isn't ``key=value``.
-
-    Examples
-    --------
-    >>> parse_spec("color:rgb=(255, 0, 0),name=red")
-    ('color', {'rgb': (255, 0, 0), 'name': 'red'})
-    """
-    name, _, rest = spec.partition(":")
-    values = {}
-    for part in _split_outside_brackets(rest):
-        key, equals, text = part.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise SettingError(
-                f"can't read {part!r} in {spec!r}; expected name:parameter=value,parameter=value"
-            )
-        values[key.strip()] = _literal(text.strip())
-    return name.strip(), values
 
 
 def parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
@@ -365,27 +362,3 @@ def _required(function: Callable[..., Any]) -> set[str]:
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
     }
-
-
-def _split_outside_brackets(text: str) -> Iterable[str]:
-    """The parts between commas that stand in no brackets and no quotes."""
-    depth, start, quote = 0, 0, ""
-    for index, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote and text[index - 1] != "\\" else quote
-        elif letter in "'\"" and text[index - 1] in "=([{, ":  # an apostrophe in a word is none
-            quote = letter
-        else:
-            depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0 and not quote:
-            yield text[start:index]
-            start = index + 1
-    if text[start:].strip():
-        yield text[start:]
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):  # a list as a dictionary's key
-        return text

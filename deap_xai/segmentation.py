@@ -43,7 +43,9 @@ LONGEST = 512
 # Partly typed in scikit-image, and differently in each release.
 sk: Any = skimage
 
-segmenters = registry("segmenter", takes=("view",))
+segmenters = registry(
+    "segmenter", takes=("view",), ready="a function, or labels as an array (h, w)"
+)
 
 
 @segmenters.register

@@ -283,7 +283,8 @@ def _called(name: str, operator: Callable[..., Any], *args: Any, **parameters: A
         text, plain = str(error), behind(operator)
         no_bit = isinstance(error, TypeError) and ("array" in text or "integer" in text)
         if no_bit or isinstance(error, OverflowError):  # an array of bits takes -128..127
-            raise OperatorError(f"{name} wrote something that is no bit: {text}") from error
+            hint = "; assign bit by bit, or a slice of an individual" if "to array" in text else ""
+            raise OperatorError(f"{name} wrote something that is no bit: {text}{hint}") from error
         if not str(getattr(plain, "__module__", "")).startswith("deap."):
             raise
         raise OperatorError(

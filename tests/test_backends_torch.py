@@ -552,6 +552,14 @@ def test_a_digest_of_whatever_a_module_holds():
         assert digest(kind(1)) == digest(kind(1)) != digest(kind(2))
 
 
+def test_a_transform_that_draws_is_cautioned_about(image):
+    net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    steps = [transforms.Compose([transforms.RandomHorizontalFlip()]), transforms.ToTensor()]
+    settings = {"device": "cpu", "budget": 20, "segments": "grid:n_segments=4"}
+    e = Explainer(net, transform=transforms.Compose(steps), **settings).explain(image)
+    assert e.warnings[0].startswith("the transform draws at random (RandomHorizontalFlip), so one")
+
+
 def test_a_module_without_a_transform_is_cautioned_about(image):
     net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
     settings = {"device": "cpu", "budget": 20, "segments": "grid:n_segments=4"}

@@ -282,6 +282,14 @@ def test_the_front_fills_up_what_the_ranking_leaves(monkeypatch):
     assert sizes.sum() == evaluator.calls
 
 
+@pytest.mark.parametrize("picked", [[10**6], [-1], [0.5], [], [[0]]])
+def test_what_is_no_index_of_a_candidate_is_told(make, picked):
+    toolbox = make()
+    toolbox.register("acquire", lambda *given: np.array(picked))
+    with pytest.raises(OperatorError, match=r"operator 'acquire' returned .* candidates; expected"):
+        eaSurrogate(toolbox.population(n=4), toolbox, ngen=3)
+
+
 def test_a_toolbox_without_its_model_is_told(make_explainer, image):
     toolbox = make_explainer().toolbox(image)
     with pytest.raises(SettingError, match=r"toolbox.surrogate and toolbox.acquire; take the"):

@@ -87,7 +87,24 @@ def test_a_search_without_offspring_is_told(make_explainer, image, algorithm):
     assert not told(budget=90)
 
 
-@pytest.mark.parametrize("algorithm", ["eaSurrogate", "eaRandom", "eaGreedy", "eaUMDA:ngen=1"])
+def test_a_first_generation_that_nobody_chose_is_told(make_explainer, image):
+    e = make_explainer(algorithm="eaUMDA:ngen=1", population=10, budget=90).explain(image)
+    assert any("ended within its first generation" in note for note in e.warnings)
+
+
+def test_rates_that_breed_nobody_are_told(make_explainer, image):
+    e = make_explainer(algorithm="eaElitist:cxpb=0,mutpb=0", budget=900).explain(image)
+    (note,) = [note for note in e.warnings if "first generation" in note]
+    assert note.startswith("nobody new was bred after the first generation; raise the prob")
+
+
+def test_a_generation_cut_short_keeps_its_fitness(make_explainer, image):
+    e = make_explainer(algorithm="eaUMDA", population=20, budget=18).explain(image)
+    assert len(e.pareto.masks) > 0
+    assert not any("objectives had no part" in note for note in e.warnings)
+
+
+@pytest.mark.parametrize("algorithm", ["eaSurrogate", "eaRandom", "eaGreedy", "eaUMDA"])
 def test_algorithms_that_breed_otherwise_are_not_told(make_explainer, image, algorithm):
     e = make_explainer(algorithm=algorithm, population=10, budget=60).explain(image)
     assert not any("first generation" in note for note in e.warnings)
@@ -178,7 +195,7 @@ def test_the_target_by_index_and_name(make_explainer, image):
     assert (e.target, e.target_name) == (0, "a cat")
     assert e.probability_full == pytest.approx(1 - FULL)
     assert explainer.explain(image, target=0).target == 0
-    for target, message in ((2, "target 2 is no class"), ("a cow", "'a cow' is no class")):
+    for target, message in ((2, "no class 2; its 2 classes"), ("a cow", "'a cow' is no class")):
         with pytest.raises(SettingError, match=message):
             explainer.explain(image, target=target)
 

@@ -32,6 +32,7 @@ ROOMS = [
     "images segmentation geometry masking",
     "archive individual chance budget pareto",
     "registry identity",
+    "specs",
     "errors typing defaults files digests processes wording",
 ]
 LEVEL = {room: -level for level, rooms in enumerate(ROOMS) for room in rooms.split()}

@@ -42,6 +42,27 @@ def test_kinds_of_models(code):
     assert sys.path == path
 
 
+def test_plug_ins_may_name_models_themselves(monkeypatch):
+    ready = FunctionBackend(halves)
+    module = torch.nn.Linear(2, 2)
+    kinds = {
+        "ready": (ready, FunctionBackend),
+        "module": (module, TorchBackend),
+        "function": (halves, FunctionBackend),
+        "makes_a_module": (lambda: torch.nn.Linear(2, 2), TorchBackend),
+        "makes_a_function": (lambda: halves, FunctionBackend),
+    }
+    for name, (thing, kind) in kinds.items():
+        monkeypatch.setitem(backends._functions, name, thing)
+        assert isinstance(load_backend(name), kind)
+    assert load_backend("ready") is ready
+    assert load_backend("module").name == "module"
+    assert load_backend("function", batch_size=5).batch_size == 5
+    monkeypatch.setitem(backends._functions, "makes_none", lambda: 5)
+    with pytest.raises(SettingError, match=r"model must be a name.*got int"):
+        load_backend("makes_none")
+
+
 def test_registered_backends_take_options_and_values(monkeypatch):
     def toy(*, n=2, batch_size=4):
         return FunctionBackend(lambda x: np.full((len(x), n), 1 / n), batch_size=batch_size)

@@ -282,7 +282,7 @@ def test_fills_that_do_not_fit(result, came):
         ("noise:seed=1.5", r"seed must be .*; got 1\.5"),
         ("image", "fill 'image' needs its parameter 'path'"),
         ((1, 2), "a colour must be three whole numbers"),
-        (7, "fill must be a name.* or a function; got int"),
+        (7, "fill must be a name.* or a function, .r, g, b. or an array; got int"),
     ],
 )
 def test_specs_that_make_no_sense(spec, message):

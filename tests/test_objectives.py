@@ -6,6 +6,7 @@ import functools
 from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 import pytest
 from conftest import WANTED, cell_probability, random_masks
 
@@ -73,6 +74,23 @@ def test_robustness_under_the_fills_that_are_named(make_evaluator):
         values("robustness:fills=black+blurr", evaluator, masks)
 
 
+def test_a_plus_in_a_fill_joins_nothing(make_evaluator, tmp_path, image):
+    path = tmp_path / "a+b.png"
+    PIL.Image.fromarray(255 - image).save(path)
+    evaluator, masks = make_evaluator(), random_masks(12)
+    both = f"blur:sigma=1e+1+image:path={path}+grey"
+    named = ["blur:sigma=10", f"image:path={path}", "grey"]
+    each = [
+        evaluator.probabilities(masks),
+        *(evaluator.under(f).probabilities(masks) for f in named),
+    ]
+    calls = evaluator.calls
+    assert values(f"robustness:fills={both}", evaluator, masks) == pytest.approx(
+        np.min(each, axis=0)
+    )
+    assert evaluator.calls == calls  # each of them was known, sigma 1e+1 as sigma 10
+
+
 def under(evaluator, masked_view, masks):
     return evaluator.backend.predict(masked_view.render(masks))[:, evaluator.target]
 
@@ -89,9 +107,9 @@ def test_contrast_by_name(make_evaluator):
     evaluator.backend.class_names = ["a newt", "a frog"]
     p = cell_probability(masks)
     assert values("contrast:other=a newt", evaluator, masks) == pytest.approx(2 * p - 1, abs=1e-6)
-    with pytest.raises(SettingError, match="'a cow' is no class"):
+    with pytest.raises(SettingError, match="contrast's other class 'a cow' is no class"):
         values("contrast:other=a cow", evaluator, masks)
-    with pytest.raises(SettingError, match="target 2 is no class"):
+    with pytest.raises(SettingError, match="this model has no class 2; its 2"):
         values("contrast:other=2", evaluator, masks)
 
 

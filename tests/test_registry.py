@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from deap_xai import errors
 from deap_xai.errors import DeapXaiError, MissingExtraError, SettingError
 from deap_xai.listing import listing
-from deap_xai.registry import REGISTRIES, Registry, parameters, parse_spec, registry
+from deap_xai.registry import REGISTRIES, Registry, parameters, registry
+from deap_xai.specs import parse_spec
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 LITERALS = st.one_of(
@@ -232,6 +233,30 @@ def test_listing_has_every_name_with_its_parameters():
     assert "slic:n_segments=50,compactness=" in text
     assert "Ellipsis" not in text
     assert "image:path=…" in text
+
+
+def test_what_a_function_is_called_with_is_no_parameter(monkeypatch):
+    def lowest(picture, choices, n=3): ...
+
+    objectives = REGISTRIES["objective"]
+    monkeypatch.setitem(objectives._functions, "lowest", lowest)
+    assert "  lowest:n=3\n" in listing(["objectives"])
+    with pytest.raises(SettingError, match="no parameter 'choices'; its parameters: n=3"):
+        objectives.resolve("lowest:choices=2")
+
+
+def test_names_of_our_own_are_not_taken_over(monkeypatch):
+    def black(view, segments): ...
+
+    fills = REGISTRIES["fill"]
+    ours = fills.get("black")
+    with pytest.raises(SettingError, match="the fill 'black' is deap_xai's own; give yours anoth"):
+        fills.register(black)
+    assert fills.get("black") is ours
+    monkeypatch.setattr(fills, "_functions", dict(fills._functions))
+    black.__name__ = "own"
+    for _ in range(2):  # one's own may be replaced, as when a notebook's cell is run again
+        assert fills.register(black) is black
 
 
 def test_a_broken_plug_in_costs_its_own_entry(monkeypatch):

@@ -270,7 +270,9 @@ def test_label_maps_that_do_not_fit(labels, message):
 
 
 def test_neither_name_nor_function_nor_map():
-    with pytest.raises(SettingError, match=r"segmenter must be a name.* or a function; got int"):
+    with pytest.raises(
+        SettingError, match=r"segmenter must be a name.* or labels as an array .*got int"
+    ):
         segment(patches(), 50)
 
 

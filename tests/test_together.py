@@ -510,6 +510,12 @@ def test_demo_networks_agree_but_for_rounding():
         )
 
 
+def test_pixels_in_lists_are_no_list_of_images(make_explainer, model):
+    with pytest.raises(ImageError, match=r"got list; make one array of it with np.asarray"):
+        make_explainer(budget=20).explain(pictures(1)[0].tolist())
+    assert model.images == 0
+
+
 @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
 def test_targets_of_a_list_come_in_any_row(make_explainer, kind):
     explainer = make_explainer(budget=20)

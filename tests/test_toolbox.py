@@ -337,6 +337,11 @@ def writes_half(individual):
     return (individual,)
 
 
+def writes_a_list(individual):
+    individual[:] = [1 - bit for bit in individual]
+    return (individual,)
+
+
 def writes_thousand(individual):
     individual[0] = 1000
     return (individual,)
@@ -357,6 +362,7 @@ BREACHES = [
     (shorter, f"changed an individual's length to {S - 1}; it must stay {S}, one bit a superpixel"),
     (writes_two, "wrote 2; only the bits 0 and 1 are allowed"),
     (writes_half, "wrote something that is no bit: .*float"),
+    (writes_a_list, "wrote something that is no bit: .*; assign bit by bit, or a slice of an indi"),
     (writes_thousand, "wrote something that is no bit: .*greater than maximum"),
     (plain_list, "returned list without a fitness; change the individuals in place"),
     (numpy_array, "returned ndarray without a fitness"),

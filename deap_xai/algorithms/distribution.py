@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from deap import algorithms as deap_algorithms
 
-from deap_xai.algorithms.registration import algorithm, generations, new_logbook
+from deap_xai.algorithms.registration import algorithm, evaluate, generations, new_logbook
 from deap_xai.errors import BudgetExhausted
 
 __all__ = ["UMDA", "eaUMDA"]
@@ -35,6 +35,13 @@ class UMDA:
         How far the marginals move to the selected individuals' mean, 0..1.
     share
         Share of individuals selected, 0..1.
+
+    Attributes
+    ----------
+    marginals
+        The probability of each bit, (S,).
+    drawn
+        The individuals generated last.
     """
 
     def __init__(
@@ -49,11 +56,13 @@ class UMDA:
         self._toolbox, self._rng = toolbox, rng
         self._rate, self._share = rate, share
         self.marginals = np.full(len(individuals[0]), 0.5)
+        self.drawn: list[Any] = []
 
     def generate(self) -> list[Any]:
         """New individuals drawn bit by bit from the marginals."""
         bits = self._rng.random((self._n, len(self.marginals))) < self.marginals
-        return [self._make(row) for row in bits.astype(int).tolist()]
+        self.drawn = [self._make(row) for row in bits.astype(int).tolist()]
+        return self.drawn
 
     def update(self, individuals: list[Any]) -> None:
         """Move the marginals towards the best of these."""
@@ -101,8 +110,10 @@ def eaUMDA(
                 toolbox, 1, halloffame, stats, verbose=False
             )
         except BudgetExhausted:
+            evaluate(strategy.drawn, toolbox)  # those that the budget covered, from memory
             break
-        logbook.record(**{**rows[0], "gen": gen})
+        # The first, drawn from 1/2, was bred by nobody: generation 0, as in the other algorithms.
+        logbook.record(**{**rows[0], "gen": gen - 1})
         if verbose:
             print(logbook.stream)  # noqa: T201  # as DEAP's algorithms do
     return population, logbook

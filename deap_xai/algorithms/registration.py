@@ -119,15 +119,23 @@ def unbred(found: Any, evaluated: int) -> list[str]:
     'the search ended within its first generation'
     >>> unbred(([], logbook), evaluated=50)
     []
+    >>> logbook.record(gen=1, nevals=0)
+    >>> unbred(([], logbook), evaluated=40)[0].partition(";")[0]
+    'nobody new was bred after the first generation'
     """
     logbook = found[-1] if isinstance(found, tuple) and found else None
     if not isinstance(logbook, tools.Logbook) or not logbook:
         return []
     begun = sum(row.get("nevals", 0) for row in logbook if row.get("gen") == 0)
     # Offspring may all be known masks; a generation that wasn't whole isn't in the logbook.
-    later = any(row.get("nevals", 0) for row in logbook if row.get("gen") != 0)
-    if later or not 0 < evaluated <= begun:
+    later = [row.get("nevals", 0) for row in logbook if row.get("gen") != 0]
+    if any(later) or not 0 < evaluated <= begun:
         return []
+    if later:
+        return [
+            "nobody new was bred after the first generation; raise the probabilities of crossover "
+            "and mutation, or take other operators"
+        ]
     return [
         "the search ended within its first generation: crossover, mutation and selection had no "
         "part in it; allow more model calls, time or patience, or a smaller population"

@@ -31,7 +31,8 @@ def eaRandom(
 ) -> tuple[list[Any], Any]:
     """Random search: every generation is drawn anew by ``toolbox.individual``.
 
-    Parameters and what is returned as for :func:`~deap_xai.algorithms.eaElitist`.
+    Parameters as for :func:`~deap_xai.algorithms.eaElitist`. Returned are the individuals evaluated
+    last, fewer where the budget ended amid a generation, and a ``deap.tools.Logbook``.
     """
     logbook = new_logbook(stats)
     n = len(population)
@@ -71,7 +72,8 @@ def eaGreedy(
 
     Returns
     -------
-    The steps' best individuals in order, and a ``deap.tools.Logbook``.
+    The steps' best individuals in order, where no step was evaluated whole the population that was
+    given; and a ``deap.tools.Logbook``.
     """
     if direction not in ("forward", "both"):
         raise SettingError(f"direction must be 'forward' or 'both'; got {direction!r}")

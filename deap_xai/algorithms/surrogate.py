@@ -209,7 +209,12 @@ class _Search:
         """What promises most: n of the pool to ask about, then others to breed from."""
         chosen = self.toolbox.acquire(pool, self._model, self._best, self._full(), n)
         rows = np.asarray(chosen)
-        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+        if (
+            rows.ndim != 1
+            or not len(rows)
+            or rows.dtype.kind not in "iu"
+            or not 0 <= rows.min() <= rows.max() < len(pool)
+        ):
             raise OperatorError(
                 f"the operator 'acquire' returned {shortened(chosen)} for {len(pool)} candidates; "
                 "expected the indices of those to ask about"

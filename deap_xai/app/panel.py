@@ -17,7 +17,7 @@ from deap_xai.app.choices import (
 from deap_xai.app.explainers import Choice
 from deap_xai.defaults import ALGORITHM, BUDGET, FILL, SEGMENTS
 from deap_xai.demo import NETWORKS
-from deap_xai.registry import parse_spec
+from deap_xai.specs import parse_spec
 
 __all__ = ["Panel"]
 

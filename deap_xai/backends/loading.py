@@ -13,7 +13,8 @@ from typing import Any
 from deap_xai.backends.base import Backend
 from deap_xai.backends.function import FunctionBackend
 from deap_xai.errors import BackendError, SettingError, check_count
-from deap_xai.registry import check_call, parse_spec, registry
+from deap_xai.registry import check_call, registry
+from deap_xai.specs import parse_spec
 from deap_xai.wording import meant, shortened
 
 __all__ = ["backends", "load_backend"]
@@ -139,7 +140,7 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
 def _load_named(name: str, options: dict[str, Any]) -> Backend:
     head, values = parse_spec(name) if "=" in name else (name, {})
     if head in backends.names():
-        return _call(backends.get(head), {**options, **values}, f"the backend {head!r}")
+        return _load_registered(head, {**options, **values})
     module, colon, attribute = name.partition(":")
     if colon and "=" not in name:
         found = load_backend(_import(module, attribute), **options)
@@ -150,6 +151,24 @@ def _load_named(name: str, options: dict[str, Any]) -> Backend:
     if name in torchvision_names():
         return _call(torchvision_backend, options, f"torchvision's {name}", name)
     raise SettingError(_unknown(name, [*backends.names(), *torchvision_names()]))
+
+
+def _load_registered(name: str, options: dict[str, Any]) -> Backend:
+    """What a plug-in names: something that makes a model, or a model itself."""
+    found = backends.get(name)
+    if isinstance(found, Backend) or _is_module(found) or _takes_images(found):
+        made = _load(found, options)
+        made.name = name  # it is found again by what was typed
+        return made
+    made = _call(found, options, f"the backend {name!r}")
+    return _load(made, {})
+
+
+def _takes_images(function: Any) -> bool:
+    """Whether it must be given something, as a function from images to probabilities must."""
+    needed = (p.default is p.empty for p in inspect.signature(function).parameters.values()
+              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))  # fmt: skip
+    return any(needed)
 
 
 def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *args: Any) -> Backend:

@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 from deap_xai.backends.answers import softmax_due
 from deap_xai.backends.base import Backend, is_out_of_memory
-from deap_xai.backends.transform import split_transform
+from deap_xai.backends.transform import random_steps, split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.identity import identity
@@ -115,6 +115,12 @@ class TorchBackend(Backend):
         self._take(module)
         self._transform, self._size = transform, size
         self.preparation = split_transform(transform)
+        if drawing := random_steps(transform):
+            self.caution = (
+                f"the transform draws at random ({', '.join(drawing)}), so one picture gets many "
+                "answers, of which the search keeps the luckiest; give the transform that the "
+                "model was tested with"
+            )
 
     def _take(self, module: torch.nn.Module) -> None:
         """Ask this module from now on."""

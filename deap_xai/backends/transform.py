@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 
 from deap_xai.typing import Image, View
 
-__all__ = ["Preparation", "split_transform"]
+__all__ = ["Preparation", "random_steps", "split_transform"]
 
 # By name, since torchvision has each of them twice (``transforms`` and ``transforms.v2``).
 _TO_TENSOR = set(
@@ -67,6 +67,19 @@ def split_transform(transform: Any) -> Preparation | None:
     if kind == "Compose":
         return _split_steps(list(transform.transforms))
     return None
+
+
+def random_steps(transform: Any) -> list[str]:
+    """Names of a transform's steps that draw anew for each picture.
+
+    Examples
+    --------
+    >>> from torchvision import transforms as T
+    >>> random_steps(T.Compose([T.RandomHorizontalFlip(), T.ToTensor()]))
+    ['RandomHorizontalFlip']
+    """
+    names = [type(step).__name__ for step in _flat([transform])]
+    return [name for name in names if _draws_at_random(name)]
 
 
 def _middle(image: PILImage.Image) -> PILImage.Image:

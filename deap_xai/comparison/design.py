@@ -19,7 +19,7 @@ from deap_xai.explainer import Explainer
 from deap_xai.identity import identity
 from deap_xai.images import image_name, load_image
 from deap_xai.objectives import resolve_objectives, told
-from deap_xai.registry import parse_spec
+from deap_xai.specs import parse_spec
 from deap_xai.toolbox import DEFAULT_OPERATORS
 from deap_xai.typing import Image
 from deap_xai.wording import meant

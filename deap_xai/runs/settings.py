@@ -14,7 +14,7 @@ from deap_xai import __version__
 from deap_xai.digests import plain_repr
 from deap_xai.explainer import Explainer
 from deap_xai.identity import identity
-from deap_xai.registry import parse_spec
+from deap_xai.specs import parse_spec
 
 __all__ = ["run_settings", "settings_hash"]
 

@@ -148,7 +148,7 @@ def test_what_makes_no_sense(inputs):
         method.attribute(inputs * np.nan)
     with pytest.raises(SettingError, match="one for each of the 2 inputs"):
         method.attribute(inputs, target=[1, 1, 1])
-    with pytest.raises(SettingError, match="target 9 is no class"):
+    with pytest.raises(SettingError, match="this model has no class 9"):
         method.attribute(inputs, target=9)
 
 

@@ -157,7 +157,7 @@ def test_a_model_that_fails_on_one_image_does_not_end_the_others(folder, monkeyp
         ),
         (["frog.png", "--objective", "sizes"], 1, "did you mean 'size'"),
         (["frog.png", "--target", "cow"], 1, "has no class names"),
-        (["frog.png", "--target", "2"], 1, "target 2 is no class"),
+        (["frog.png", "--target", "2"], 1, "this model has no class 2; its 2 classes are 0..1"),
         (["frog.png", "--out", "frog.png/x"], 1, "can't write to frog.png/x"),
         (["frog.png", "--set", "mate"], 2, "expected ROLE=SPEC, such as mate=cxTwoPoint"),
         (["frog.png", "--budget", "0"], 2, "0 is not in the range"),

@@ -117,4 +117,6 @@ def test_explanations_are_no_masks(make_explainer, image):
     explanations = [make_explainer(budget=20, seed=seed).explain(image) for seed in (0, 1)]
     with pytest.raises(SettingError, match=r"of a Explanation; expected .*explanation\.mask"):
         stability(explanations)
+    with pytest.raises(SettingError, match="of a Explanation; expected"):
+        jaccard(explanations[0].mask, explanations[1])
     assert stability([e.mask for e in explanations]) <= 1

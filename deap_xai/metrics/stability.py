@@ -40,7 +40,7 @@ def jaccard(first: ArrayLike, second: ArrayLike) -> float:
         if ((mask != 0) & (mask != 1)).any():
             raise SettingError(
                 f"jaccard compares masks, got {mask[(mask != 0) & (mask != 1)][0]!r}; of "
-                "attributions take rank_correlation"
+                "attributions take rank_correlation, or beside truth rank_accuracy"
             )
     a, b = first.astype(bool), second.astype(bool)
     either = int((a | b).sum())
@@ -123,10 +123,10 @@ def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = ja
 
 def _alike(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     a, b = np.asarray(first), np.asarray(second)
-    for one in (a, b):
+    for one, came in ((a, first), (b, second)):
         if one.dtype.kind not in "biuf":
             raise SettingError(
-                f"got {one.dtype} values, of a {type(first).__name__}; expected bools or numbers, "
+                f"got {one.dtype} values, of a {type(came).__name__}; expected bools or numbers, "
                 "such as explanation.mask"
             )
     if a.shape != b.shape:

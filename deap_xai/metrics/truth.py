@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from deap_xai.errors import SettingError
 from deap_xai.metrics.stability import jaccard
 from deap_xai.typing import Segments
+from deap_xai.wording import shortened
 
 __all__ = ["box_truth", "overlap", "pointing_game", "rank_accuracy"]
 
@@ -35,16 +36,20 @@ def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) ->
     Raises
     ------
     SettingError
-        If no pixel lies within the box.
+        If the box isn't four finite numbers, or no pixel lies within it.
 
     Examples
     --------
     >>> box_truth((1, 0, 3, 1), (2, 4)).astype(int).tolist()
     [[0, 1, 1, 0], [0, 0, 0, 0]]
     """
-    if not np.isfinite(np.asarray(box, float)).all():
-        raise SettingError(f"the box {box} isn't all finite numbers; expected {EDGES}")
-    left, top, right, bottom = (ceil(max(edge, 0) - 0.5) for edge in box)
+    try:
+        edges = np.asarray(box, float)
+    except (TypeError, ValueError):
+        edges = np.empty(0)
+    if edges.shape != (4,) or not np.isfinite(edges).all():
+        raise SettingError(f"the box {shortened(box)} isn't four finite numbers; expected {EDGES}")
+    left, top, right, bottom = (ceil(max(edge, 0) - 0.5) for edge in edges)
     truth = np.zeros(shape, bool)
     truth[top:bottom, left:right] = True
     if not truth.any():
@@ -74,7 +79,8 @@ def pointing_game(attribution: ArrayLike, segments: Segments, truth: NDArray[np.
     Raises
     ------
     SettingError
-        If shapes don't fit together, a value is NaN, or nothing is true.
+        If shapes don't fit together, labels aren't whole numbers from 0, a value is NaN or no
+        number, or nothing is true.
 
     Examples
     --------
@@ -122,7 +128,8 @@ def overlap(mask: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> fl
     mask
         (S,), bool: the superpixels kept.
     segments, truth
-        As for :func:`pointing_game`, which also says what is raised.
+        As for :func:`pointing_game`, which also says what is raised; so is what is no mask, such
+        as an attribution.
 
     Examples
     --------
@@ -130,25 +137,32 @@ def overlap(mask: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> fl
     >>> overlap([False, True], segments, np.array([[False, False, False, True]]))
     0.5
     """
-    return jaccard(_pixels(np.asarray(mask, bool), segments, truth), truth)
+    return jaccard(_pixels(mask, segments, truth), truth)
 
 
 def _pixels(values: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> NDArray[Any]:
     """The value of each pixel's superpixel, (h, w)."""
-    values, truth = np.asarray(values), np.asarray(truth)
+    values, segments, truth = np.asarray(values), np.asarray(segments), np.asarray(truth)
     if segments.shape != truth.shape or truth.dtype != bool:
         raise SettingError(
             f"truth is {truth.dtype} {truth.shape}; expected bool of the segments' "
             f"shape {segments.shape}"
+        )
+    if not truth.any():
+        raise SettingError("nothing is true: truth needs one true pixel at least")
+    if segments.dtype.kind not in "iu" or segments.min() < 0:
+        raise SettingError(
+            f"segments are {shortened(segments)}; expected whole numbers 0..S-1, such as "
+            "explanation.segments"
         )
     if values.shape != (int(segments.max()) + 1,):
         raise SettingError(
             f"values are of shape {values.shape}; expected one a superpixel: "
             f"({int(segments.max()) + 1},)"
         )
+    if values.dtype.kind not in "biuf":
+        raise SettingError(f"values are {values.dtype}; expected a number for each superpixel")
     if np.isnan(values).any():
         raise SettingError("values hold NaN; expected a number for each superpixel")
-    if not truth.any():
-        raise SettingError("nothing is true: truth needs one true pixel at least")
     pixels: NDArray[Any] = values[segments]
     return pixels

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_attribution import additive, of_masks
 
 from deap_xai.errors import SettingError
-from deap_xai.metrics import deletion_auc, insertion_auc, nested
+from deap_xai.metrics import deletion_auc, insertion_auc, nested, smallest_sufficient
 
 IMPORTANCE = st.lists(st.integers(-3, 3), min_size=1, max_size=8).map(np.array)
 
@@ -36,6 +36,20 @@ def test_importance_may_be_of_any_kind_of_number():
         assert nested(np.array([0, 1, 2], kind))[1].tolist() == [False, False, True]
     with pytest.raises(SettingError, match="holds NaN"):
         nested(np.array([0.5, np.nan]))
+
+
+@pytest.mark.parametrize("metric", [insertion_auc, deletion_auc, smallest_sufficient])
+def test_an_attribution_has_a_number_for_each_superpixel(make_evaluator, metric):
+    values = np.arange(16.0)
+    spread = values.reshape(4, 4).repeat(4, axis=0).repeat(4, axis=1)
+    for odd in (values[:4], values[:, None], values.reshape(4, 4), spread):
+        with pytest.raises(SettingError, match=r"attribution must be \(16,\).* got shape \("):
+            metric(make_evaluator(), odd)
+
+
+def test_a_map_has_no_nested_masks():
+    with pytest.raises(SettingError, match=r"attribution must be \(S,\).* got shape \(2, 2\)"):
+        nested(np.eye(2))
 
 
 def area_by_hand(function, values, hide):

@@ -68,7 +68,7 @@ def test_minimality_of_any_game(seed):
     assert minimality(evaluator, mask, threshold / 2) <= value
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan])
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan, "0.5"])
 def test_a_threshold_is_a_probability(make_evaluator, threshold):
     with pytest.raises(SettingError, match=r"threshold must be a probability, 0\.\.1; got"):
         minimality(make_evaluator(), WANTED, threshold)
@@ -108,15 +108,18 @@ def test_a_mask_may_be_a_list(make_evaluator):
     assert minimality(make_evaluator(), mask) == minimality(make_evaluator(), np.array(mask))
 
 
-@pytest.mark.parametrize("share", [90, 1.5, -0.1, float("nan")])
+@pytest.mark.parametrize("share", [90, 1.5, -0.1, float("nan"), "0.9"])
 def test_a_share_is_no_percentage(make_evaluator, share):
-    with pytest.raises(SettingError, match=f"0..1; got {share}"):
+    with pytest.raises(SettingError, match=f"0..1; got {share!r}"):
         smallest_sufficient(make_evaluator(), np.arange(16), share)
 
 
 def test_a_mask_of_another_length(make_evaluator):
     with pytest.raises(SettingError, match=r"bool of shape \(N, 16\)"):
         sufficiency(make_evaluator(), np.ones(3, bool))
+    for mask in (WANTED[None], WANTED[:3], WANTED * 1):
+        with pytest.raises(SettingError, match=r"the mask must be bool of shape \(16,\); got"):
+            minimality(make_evaluator(), mask, 0.5)
 
 
 @settings(deadline=None, max_examples=40)

@@ -20,7 +20,7 @@ def nested(attribution: NDArray[Any]) -> Masks:
     Raises
     ------
     SettingError
-        If an importance is not a number.
+        If an importance is not a number, or the attribution isn't (S,).
 
     Examples
     --------
@@ -28,9 +28,24 @@ def nested(attribution: NDArray[Any]) -> Masks:
     [[0, 0], [0, 1], [1, 1]]
     """
     values = np.asarray(attribution, float)  # unsigned integers have no negative
+    if values.ndim != 1:
+        raise SettingError(
+            f"attribution must be (S,), a number for each superpixel; got shape {values.shape}"
+        )
     if np.isnan(values).any():
         raise SettingError("the attribution holds NaN; expected a number for each superpixel")
     return first_kept(np.argsort(-values, kind="stable"))
+
+
+def nested_of(evaluator: Evaluator, attribution: NDArray[Any]) -> Masks:
+    """As :func:`nested`, of an attribution of the evaluator's superpixels."""
+    wanted, came = (evaluator.n_segments,), np.asarray(attribution).shape
+    if came != wanted:
+        raise SettingError(
+            f"attribution must be {wanted}, a number for each of the evaluator's superpixels; got "
+            f"shape {came}"
+        )
+    return nested(attribution)
 
 
 def first_kept(order: NDArray[np.intp]) -> Masks:
@@ -54,6 +69,11 @@ def insertion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
     attribution
         Importance of each superpixel, (S,), higher is more.
 
+    Raises
+    ------
+    SettingError
+        If the attribution is no number for each of the evaluator's superpixels.
+
     Examples
     --------
     >>> from deap_xai.backends import FunctionBackend
@@ -64,7 +84,7 @@ def insertion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
     >>> insertion_auc(evaluator, np.arange(4.0)), deletion_auc(evaluator, np.arange(4.0))
     (0.5, 0.5)
     """
-    return _area(evaluator, nested(attribution))
+    return _area(evaluator, nested_of(evaluator, attribution))
 
 
 def deletion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
@@ -72,7 +92,7 @@ def deletion_auc(evaluator: Evaluator, attribution: NDArray[Any]) -> float:
 
     As :func:`insertion_auc`, but lower is better.
     """
-    return _area(evaluator, ~nested(attribution))
+    return _area(evaluator, ~nested_of(evaluator, attribution))
 
 
 def _area(evaluator: Evaluator, masks: Masks) -> float:

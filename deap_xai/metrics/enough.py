@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from deap_xai.archive import reaches
 from deap_xai.checks import without_each
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
-from deap_xai.metrics.areas import nested
+from deap_xai.metrics.areas import nested_of
 from deap_xai.typing import Mask
 
 __all__ = ["minimality", "smallest_sufficient", "sufficiency"]
@@ -83,11 +84,16 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
     0.5
     """
     mask = np.asarray(mask)
+    if mask.shape != (evaluator.n_segments,) or mask.dtype != bool:
+        raise SettingError(
+            f"the mask must be bool of shape ({evaluator.n_segments},); got {mask.dtype} of shape "
+            f"{mask.shape}"
+        )
     if not mask.any():
         raise SettingError("the mask keeps nothing; minimality needs one superpixel at least")
     if threshold is None:
         threshold = min(_asked(evaluator, [np.ones_like(mask), mask]))
-    elif not 0 <= threshold <= 1:
+    elif not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise SettingError(f"threshold must be a probability, 0..1; got {threshold!r}")
     return float((~reaches(evaluator.probabilities(without_each(mask)), threshold)).mean())
 
@@ -113,7 +119,7 @@ def smallest_sufficient(
     Raises
     ------
     SettingError
-        If the share is outside 0..1.
+        If the share isn't within 0..1, or the attribution is no number for each superpixel.
 
     Examples
     --------
@@ -125,9 +131,9 @@ def smallest_sufficient(
     >>> smallest_sufficient(evaluator, np.arange(4), share=0.7).astype(int).tolist()
     [0, 1, 1, 1]
     """
-    if not 0 <= share <= 1:
+    if not (isinstance(share, Real) and 0 <= share <= 1):
         raise SettingError(f"share is of the full view's probability, 0..1; got {share!r}")
-    masks = nested(attribution)[1:]
+    masks = nested_of(evaluator, attribution)[1:]
     p = evaluator.probabilities(masks)
     mask: Mask = masks[int(np.argmax(reaches(p, share * p[-1])))]
     return mask

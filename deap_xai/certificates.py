@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,13 +40,13 @@ class Certificate(NamedTuple):
         The smallest mask whose probability is at least the threshold, over all 2^S masks but the
         one that keeps nothing.
     found
-        The smallest such mask among those that the explanation's search evaluated, and the full
-        one.
+        The smallest such mask among those in the explanation's archive, which may hold what its
+        checks asked about beside what its search did, and the full one.
     gap
         Superpixels that ``found`` keeps more than ``optimum``: 0 is optimal.
     quality, quality_found
-        Front quality over all masks, and over those that the search evaluated: 0..1; all
-        probabilities are the user's own model's.
+        Front quality over all masks, and over those among which ``found`` is the smallest: 0..1;
+        all probabilities are the user's own model's.
     """
 
     optimum: FrontPoint
@@ -71,7 +72,8 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     ------
     SettingError
         If there are more than 16 superpixels, the evaluator has too small a budget or is of
-        another view, fill, class or model, or the share isn't above 0 and at most 1.
+        another view, fill, class or model, the explanation is none, or the share isn't above 0
+        and at most 1.
 
     Examples
     --------
@@ -82,12 +84,17 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     >>> certify(Explainer(model, **settings).evaluator(image, target=0), explanation).gap
     0
     """
-    if not 0 < share <= 1:
+    if not (isinstance(share, Real) and 0 < share <= 1):
         raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
     if not isinstance(evaluator, Evaluator):
         raise SettingError(
             "certify takes an evaluator, such as explainer.evaluator(image); got "
             f"{shortened(evaluator)}"
+        )
+    if not isinstance(explanation, Explanation):
+        raise SettingError(
+            "certify takes an explanation, such as explainer.explain(image); got "
+            f"{shortened(explanation)}"
         )
     masks = all_masks(evaluator.n_segments)
     if evaluator.budget.allowed(len(masks)) < len(masks):

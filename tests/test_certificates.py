@@ -81,6 +81,8 @@ def test_consensus_is_of_one_image(make_explainer, image, model, kind):
 def test_what_is_no_evaluator_or_has_a_budget(make_explainer, image, explanation):
     with pytest.raises(SettingError, match="certify takes an evaluator, such as"):
         certify(make_explainer(), explanation)
+    with pytest.raises(SettingError, match=r"certify takes an explanation, such as .*; got 5"):
+        certify(make_explainer().evaluator(image), 5)
     with pytest.raises(SettingError, match="all masks are 65536 model calls, more than the eval"):
         certify(make_explainer(budget=100).evaluator(image), explanation)
 
@@ -113,7 +115,7 @@ def test_a_stand_ins_numbers_are_not_held_against_the_models(image):
     assert found.found.probability == pytest.approx(own)
 
 
-@pytest.mark.parametrize("share", [0, -1, 1.5, 9])
+@pytest.mark.parametrize("share", [0, -1, 1.5, 9, "0.9"])
 def test_a_share_that_is_none(make_explainer, image, explanation, share):
     with pytest.raises(SettingError, match="share must be above 0 and at most 1"):
         certify(make_explainer().evaluator(image), explanation, share=share)

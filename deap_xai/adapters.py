@@ -11,6 +11,7 @@ own on that input. The fill is rounded to 1/255 of the range.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,8 +25,13 @@ from deap_xai.errors import SettingError
 from deap_xai.explainer import Explainer
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, View
+from deap_xai.wording import meant, shortened
 
 __all__ = ["SuperpixelAttribution", "quantus_explain"]
+
+
+READY = ("weights", "transform", "size", "class_names")
+"""Settings that would prepare a picture or name classes: here inputs are ready for the module."""
 
 
 def quantus_explain(**settings: Any) -> Callable[..., NDArray[np.float32]]:
@@ -40,8 +46,9 @@ def quantus_explain(**settings: Any) -> Callable[..., NDArray[np.float32]]:
     -------
     A function ``(model, inputs, targets, **kwargs)`` to attributions (N, 1, h, w), float32: each
     pixel has its superpixel's. ``model`` is a ``torch.nn.Module``, ``inputs`` float (N, 3, h, w),
-    ``targets`` class indexes (N,) or None; what Quantus adds (``device``, ``explain_func_kwargs``)
-    replaces the settings. It raises what :meth:`SuperpixelAttribution.attribute` does.
+    ``targets`` class indexes (N,) or None; what Quantus adds (``device`` and the contents of its
+    ``explain_func_kwargs``) replaces the settings. It raises what the class does and what
+    :meth:`SuperpixelAttribution.attribute` does.
 
     Examples
     --------
@@ -55,7 +62,9 @@ def quantus_explain(**settings: Any) -> Callable[..., NDArray[np.float32]]:
         model: torch.nn.Module, inputs: Any, targets: Any = None, **kwargs: Any
     ) -> NDArray[np.float32]:
         method = SuperpixelAttribution(model, **{**settings, **kwargs})
-        given = torch.as_tensor(np.asarray(inputs), dtype=torch.float32)
+        # Of a tensor that requires grad or is on another device NumPy makes no array.
+        ours = inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs
+        given = torch.as_tensor(np.asarray(ours), dtype=torch.float32)
         return np.asarray(method.attribute(given, target=targets)[:, :1].numpy())
 
     return explain
@@ -77,12 +86,13 @@ class SuperpixelAttribution:
     batch_size
         Masked inputs at once.
     settings
-        Those of :class:`~deap_xai.Explainer`: segments, fill, algorithm, budget, seed, …
+        Those of :class:`~deap_xai.Explainer`: segments, fill, algorithm, budget, seed, …, but
+        weights, transform, size and class_names: inputs come ready, targets by index.
 
     Raises
     ------
     SettingError
-        If the module isn't one, or mean and std aren't as said.
+        If the module isn't one, mean and std aren't as said, or a setting is unknown or wrong.
 
     Examples
     --------
@@ -114,13 +124,14 @@ class SuperpixelAttribution:
                 f"engine is {settings['engine']!r}; expected 'torch': what is attributed are the "
                 "very numbers that come, and other engines are given pictures"
             )
+        _check_settings(settings)
         self.module, self.settings = module, settings
         self.batch_size = batch_size
         here = next((p.device for p in module.parameters()), torch.device("cpu"))
         self.device = here if device is None else device
         self._scale = None if mean is None or std is None else (_three(mean), _three(std))
         if self._scale is not None and min(self._scale[1]) <= 0:
-            raise SettingError(f"std must be above 0; got {std!r}")
+            raise SettingError(f"std must be above 0; got {shortened(std)}")
 
     def attribute(self, inputs: torch.Tensor, target: Any = None) -> torch.Tensor:
         """Importance of each superpixel, at each of its pixels.
@@ -193,10 +204,32 @@ def _own_scale(values: torch.Tensor) -> tuple[list[float], list[float]]:
 
 
 def _three(numbers: Sequence[float]) -> list[float]:
-    values = [float(number) for number in np.ravel(np.asarray(numbers))]
-    if len(values) != 3:
-        raise SettingError(f"mean and std must be three numbers each, for RGB; got {numbers!r}")
-    return values
+    try:
+        values = np.asarray(numbers, float).ravel()
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if len(values) != 3 or not np.isfinite(values).all():
+        raise SettingError(
+            "mean and std must be three finite numbers each, for RGB; got " + shortened(numbers)
+        )
+    return [float(value) for value in values]
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """See now, not at the first input, that an explainer takes them."""
+    known = [name for name in inspect.signature(Explainer).parameters if name != "model"]
+    for name, value in settings.items():
+        if name not in known:
+            raise SettingError(
+                f"unknown setting {name!r}{meant(name, known)}; expected those of Explainer"
+            )
+        if name in READY and value is not None:
+            raise SettingError(
+                f"{name} doesn't apply: inputs come ready for the module and targets by index; "
+                "leave it out, and give mean and std instead of a transform"
+            )
+    own = {name: settings[name] for name in settings if name not in ("engine", "precision")}
+    Explainer(lambda views: [[1.0]] * len(views), **own)
 
 
 def _check_inputs(inputs: Any) -> None:

@@ -136,7 +136,7 @@ def test_what_makes_no_sense(inputs):
         SuperpixelAttribution(lambda x: x)
     with pytest.raises(SettingError, match="got one of mean and std; give both"):
         SuperpixelAttribution(KeyCell(), mean=[0, 0, 0])
-    with pytest.raises(SettingError, match="mean and std must be three numbers each"):
+    with pytest.raises(SettingError, match="mean and std must be three finite numbers each"):
         SuperpixelAttribution(KeyCell(), mean=[0, 0], std=[1, 1])
     with pytest.raises(SettingError, match="engine is 'onnx'; expected 'torch'"):
         SuperpixelAttribution(KeyCell(), engine="onnx")
@@ -180,6 +180,45 @@ def test_it_agrees_with_captums_feature_ablation(inputs):
     assert theirs.shape == ours.shape
     for one, other in zip(theirs, ours, strict=True):
         assert cells(one[0]).argmax() == cells(other[0]).argmax() == KEY
+
+
+@pytest.mark.parametrize("odd", [(np.inf, 1, 1), (1, np.nan, 1), ("a", "b", "c"), 1, [[1], 2]])
+def test_a_scale_is_three_finite_numbers(odd):
+    for scale in ({"mean": odd, "std": (1, 1, 1)}, {"mean": (0, 0, 0), "std": odd}):
+        with pytest.raises(SettingError, match="three finite numbers each, for RGB; got"):
+            SuperpixelAttribution(KeyCell(), **scale)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"transform": lambda picture: picture}, "transform doesn't apply.* mean and std instead"),
+        ({"size": 8}, "size doesn't apply"),
+        ({"weights": "best.pth"}, "weights doesn't apply"),
+        ({"class_names": ["a", "b", "c"]}, "class_names doesn't apply.* targets by index"),
+        ({"foo": 3}, "unknown setting 'foo'; expected those of Explainer"),
+        ({"segmets": "grid"}, "unknown setting 'segmets'; did you mean 'segments'"),
+        ({"model": "demo"}, "unknown setting 'model'"),
+        ({"fill": "nope"}, "nope"),
+        ({"budget": 0}, "budget must be a number above 0"),
+    ],
+)
+def test_settings_are_checked_before_any_input_comes(settings, said):
+    with pytest.raises(SettingError, match=said):
+        SuperpixelAttribution(KeyCell(), **settings)
+
+
+def test_settings_that_are_none_are_as_if_left_out(inputs):
+    found = SuperpixelAttribution(KeyCell(), size=None, transform=None, engine="torch", **GRID)
+    assert torch.equal(
+        found.attribute(inputs, 1), SuperpixelAttribution(KeyCell(), **GRID).attribute(inputs, 1)
+    )
+
+
+def test_quantus_may_hand_over_tensors_that_require_grad(inputs):
+    explain = quantus_explain(**GRID)
+    found = explain(KeyCell(), inputs.clone().requires_grad_(), torch.tensor([1, 1]))
+    assert (found == explain(KeyCell(), inputs.numpy(), [1, 1])).all()
 
 
 @pytest.mark.parametrize("std", [(0, 1, 1), (-1, 1, 1)])

@@ -77,7 +77,7 @@ def unpacked(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _fields(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     facts = json.loads(str(arrays["json"]))
     if facts.pop("format") != FORMAT:
-        raise ValueError("it was written by another version of deap_xai")
+        raise SettingError("it was written by another version of deap_xai")
     names, values = arrays["fill_names"], arrays["fill_values"]
     checks = {
         "rest": facts.pop("rest"),
@@ -104,6 +104,7 @@ def _fields(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """In words; what NumPy says of a file that is none of its own is advice to run its code."""
-    told = getattr(error, "strerror", None)
-    return str(told or ("it is no such file" if "pickle" in str(error) else error))
+    """In words; what zip, NumPy and JSON say of another's file says nothing to who gave it."""
+    if isinstance(error, SettingError):
+        return str(error)
+    return getattr(error, "strerror", None) or "it is a file of another kind, or damaged"

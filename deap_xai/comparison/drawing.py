@@ -49,7 +49,7 @@ def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figu
     late += [curve.high[-1] for curve in curves.values()]
     room = max(0.05 * (max(late) - min(late)), 0.005)
     axes.set_ylim(min(late) - room, max(late) + room)
-    _finish(axes, curves, f"mean {label}")
+    _finish(axes, f"mean {label}")
     if len(curves) <= BANDS:
         axes.set_title(interval, fontsize=9, loc="left")
     return figure
@@ -60,7 +60,7 @@ def draw_ecdf(shares: Mapping[str, NDArray[Any]], label: str) -> Figure:
     figure, axes = _figure(shares)
     for (name, share), style in zip(shares.items(), STYLES(), strict=False):
         axes.step(np.arange(1, len(share) + 1), share, where="post", label=_wrapped(name), **style)
-    _finish(axes, shares, "share of runs and targets reached")
+    _finish(axes, "share of runs and targets reached")
     axes.set_ylim(0, 1.02)
     axes.set_title(f"targets: {label} up to 1 % short of the best run's", fontsize=9, loc="left")
     return figure
@@ -103,7 +103,7 @@ def _figure(names: Mapping[str, Any]) -> tuple[Figure, Axes]:
     return plt.subplots(figsize=(8, height), layout="constrained")
 
 
-def _finish(axes: Axes, names: Mapping[str, Any], ylabel: str) -> None:
+def _finish(axes: Axes, ylabel: str) -> None:
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("model calls", fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)

@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw
 Colour = tuple[int, int, int]
 Points = NDArray[np.float64]
 
+OVERSAMPLE = 3
+"""How many times too large a picture is drawn: reduced, its edges are smooth."""
+
 
 def shade(colour: Colour, factor: float) -> Colour:
     """Darken a colour (factor below 1) or mix it with white (factor above 1).
@@ -67,7 +70,7 @@ def band_points(path: ArrayLike, width_from: float, width_to: float) -> Points:
 
 
 class Canvas:
-    """A square picture drawn ``oversample`` times too large, and a map of its parts.
+    """A square picture drawn ``OVERSAMPLE`` times too large, and a map of its parts.
 
     Coordinates run over 0..1, y downwards, until ``place`` sets another frame. Every shape
     is drawn twice, in colour and as the number ``part`` in a map, so that the truth is what
@@ -81,11 +84,10 @@ class Canvas:
     ((16, 16, 3), dtype('uint8'), 52)
     """
 
-    def __init__(self, size: int, oversample: int = 3) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
-        self.oversample = oversample
         self.part = 0
-        large = (size * oversample, size * oversample)
+        large = (size * OVERSAMPLE, size * OVERSAMPLE)
         self.image = Image.new("RGB", large)
         self._parts = Image.new("L", large)
         self._draw = ImageDraw.Draw(self.image)
@@ -96,11 +98,11 @@ class Canvas:
         self, scale: float, x: float, y: float, flip: bool = False, angle: float = 0.0
     ) -> None:
         """Set the frame: its origin at (x, y), its unit ``scale`` of the side, turned, flipped."""
-        unit = scale * self.size * self.oversample
+        unit = scale * self.size * OVERSAMPLE
         cos, sin = unit * np.cos(angle), unit * np.sin(angle)
         sign = -1.0 if flip else 1.0
         self._matrix = np.array([[sign * cos, sin], [-sign * sin, cos]])
-        self._origin = np.array([x, y]) * self.size * self.oversample
+        self._origin = np.array([x, y]) * self.size * OVERSAMPLE
         self._unit = unit
 
     def polygon(
@@ -145,9 +147,9 @@ class Canvas:
 
     def finish(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Reduce to the final size: the picture (size, size, 3) and its parts (size, size)."""
-        image = np.asarray(self.image.reduce(self.oversample))
-        middle = self.oversample // 2
-        parts = np.asarray(self._parts)[middle :: self.oversample, middle :: self.oversample]
+        image = np.asarray(self.image.reduce(OVERSAMPLE))
+        middle = OVERSAMPLE // 2
+        parts = np.asarray(self._parts)[middle::OVERSAMPLE, middle::OVERSAMPLE]
         return image, parts
 
     def _to_pixels(self, points: ArrayLike) -> list[float]:

@@ -134,7 +134,7 @@ def _recolour(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _cells(segments: Tensor, generator: torch.Generator) -> Tensor:
-    """Replace one in five label maps by a grid of squares, so that cuts may lie anywhere."""
+    """Replace one in five label maps by a grid of squares: side and offsets are 7..11 pixels."""
     segments = segments.long()
     height, width = segments.shape[1:]
     for i in range(len(segments)):

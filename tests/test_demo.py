@@ -200,6 +200,8 @@ def test_agreement_counts_pixels():
         agreement([1, 1, 1], segments, np.ones((2, 3), bool))
     with pytest.raises(SettingError, match=r"S at least 3.* got shape \(2,\)"):
         agreement([1, 1], segments, truth)
+    with pytest.raises(SettingError, match=r"truth must be bool, .*got uint8"):
+        agreement([1, 1, 1], segments, truth.astype(np.uint8) * 255)
 
 
 def test_listing_does_not_import_torch():

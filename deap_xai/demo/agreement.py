@@ -25,7 +25,7 @@ def agreement(
     ``mask`` is (S,), 1 where a superpixel is kept; ``segments`` int (H, W) holds labels
     0..S-1; ``truth`` is bool (H, W). Precision is the share of the kept area that is true,
     recall the share of the true area that is kept; each is 0 where its divisor is 0. Raises
-    ``SettingError`` where the shapes don't fit together.
+    ``SettingError`` where the shapes don't fit together or ``truth`` isn't bool.
 
     >>> segments = np.array([[0, 0, 1, 1], [2, 2, 2, 2]])
     >>> truth = np.array([[0, 0, 1, 1], [0, 0, 1, 1]], dtype=bool)
@@ -39,6 +39,8 @@ def agreement(
         raise SettingError(
             f"segments and truth must have one shape, got {segments.shape} and {truth.shape}"
         )
+    if truth.dtype != bool:  # sums of other numbers are no counts
+        raise SettingError(f"truth must be bool, such as truth > 0; got {truth.dtype}")
     if bits.ndim != 1 or segments.max() >= len(bits):
         raise SettingError(
             f"mask must be (S,) with S at least {segments.max() + 1}, one bit a superpixel, "

@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from deap_xai.cli import main
 from deap_xai.demo import (
@@ -231,14 +232,37 @@ def test_the_training_script_writes_weights_and_a_table(name, tmp_path, monkeypa
         ("vgg", "unknown network 'vgg'"),
         ("--pictures -5", "--pictures must be 64 at least, one batch; got -5"),
         ("--epochs 0", "--epochs 0 are no step of 64 pictures"),
-        ("--epochs nan", "--epochs nan are no step"),
+        ("--epochs nan", "--epochs must be a finite number; got nan"),
+        ("--epochs inf", "--epochs must be a finite number; got inf"),
+        ("--threads 0", "--threads must be 1 at least; got 0"),
+        ("--processes 0", "--processes must be 1 at least; got 0"),
+        ("--out {folder}/file", "--out must be a folder; can't make"),
+        ("--out {folder}/file/in", "--out must be a folder; can't make"),
+        ("--out {folder} --cache {folder}/no/cache", "no is no folder; make it"),
     ],
 )
-def test_the_training_script_refuses_what_it_cannot_do(monkeypatch, capsys, options, said):
+def test_the_training_script_refuses_what_it_cannot_do(
+    tmp_path, monkeypatch, capsys, options, said
+):
     monkeypatch.setattr(train, "draw_pictures", None)  # before anything is drawn
+    (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match="2"):
-        train.main(options.split())
+        train.main(options.format(folder=tmp_path).split())
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", ["garbage", "other tensors", "a folder"])
+def test_the_training_script_refuses_a_damaged_cache(tmp_path, monkeypatch, capsys, kept):
+    monkeypatch.setattr(train, "draw", None)  # nothing is drawn in its place
+    cache = tmp_path / "cache"
+    {
+        "garbage": lambda: cache.write_bytes(b"garbage" * 9),
+        "other tensors": lambda: save_file({"weight": torch.zeros(2)}, cache),
+        "a folder": cache.mkdir,
+    }[kept]()
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["--out", str(tmp_path), "--cache", str(cache)])
+    assert f"{cache} keeps no pictures that this script wrote" in capsys.readouterr().err
 
 
 def test_the_demo_command_explains_all_four_networks(tmp_path):

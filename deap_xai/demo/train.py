@@ -8,13 +8,14 @@ pictures it has not seen, and writes ``NAME.safetensors`` and the table ``README
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -35,7 +36,13 @@ BATCH = 64
 def draw_pictures(seeds: Sequence[int], processes: int, cache: Path | None = None) -> Pictures:
     """Draw a picture for each seed in several processes, or read what ``cache`` kept of them."""
     if cache is not None and cache.exists():
-        kept = Pictures(**load_file(cache))
+        try:
+            kept = Pictures(**load_file(cache))
+        except (SafetensorError, OSError, TypeError) as error:  # TypeError: other tensors are in it
+            raise SettingError(
+                f"{cache} keeps no pictures that this script wrote, or is damaged: remove it, or "
+                "name another file"
+            ) from error
         if len(kept) != len(seeds):
             raise SettingError(
                 f"{cache} keeps {len(kept)} pictures, but {len(seeds)} are wanted: remove it, or "
@@ -130,18 +137,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.names:
         if name not in NETWORKS:
             parser.error(f"unknown network {name!r}; choose from {', '.join(NETWORKS)}")
-    if options.pictures < BATCH:
-        parser.error(f"--pictures must be {BATCH} at least, one batch; got {options.pictures}")
-    if options.epochs is not None and not options.epochs * options.pictures >= BATCH:
-        parser.error(f"--epochs {options.epochs:g} are no step of {BATCH} pictures; give more")
+    _check_numbers(options, parser)
+    _check_places(options, parser)
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     seeds = [*range(FIRST_TEST_SEED, FIRST_TEST_SEED + TESTS)]
     seeds += range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + options.pictures)
-    drawn = draw_pictures(seeds, options.processes, options.cache)
+    try:
+        drawn = draw_pictures(seeds, options.processes, options.cache)
+    except SettingError as error:
+        parser.error(f"--cache: {error}")
     unseen, pictures = drawn.take(slice(TESTS)), drawn.take(slice(TESTS, None))
     print(f"{len(drawn)} pictures in {time.perf_counter() - start:.0f} s", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or NETWORKS:
         start = time.perf_counter()
         epochs = EPOCHS[name] if options.epochs is None else options.epochs
@@ -161,6 +168,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path.chmod(0o644)  # safetensors writes files that only their owner may read
         print(f"{name}: {', '.join(f'{k} {v}' for k, v in facts.items())}", flush=True)
         write_table(options.out)
+
+
+def _check_numbers(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    for name in ("threads", "processes"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be 1 at least; got {getattr(options, name)}")
+    if options.pictures < BATCH:
+        parser.error(f"--pictures must be {BATCH} at least, one batch; got {options.pictures}")
+    if options.epochs is not None:
+        if not math.isfinite(options.epochs):
+            parser.error(f"--epochs must be a finite number; got {options.epochs:g}")
+        if options.epochs * options.pictures < BATCH:
+            parser.error(f"--epochs {options.epochs:g} are no step of {BATCH} pictures; give more")
+
+
+def _check_places(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """See, before the pictures are drawn, which takes long, that files can be written."""
+    if options.cache is not None and not options.cache.parent.is_dir():
+        parser.error(f"--cache: {options.cache.parent} is no folder; make it, or name another")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out must be a folder; can't make {options.out}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -158,6 +158,8 @@ def test_a_search_with_nothing_new_has_converged(make_explainer, image):
 def test_a_zero_ngen_only_evaluates(make_explainer, image):
     toolbox = make_explainer().toolbox(image)
     assert list(generations(toolbox, 0)) == []
+    with pytest.raises(SettingError, match="ngen must be a whole number of at least 0; got -1"):
+        list(generations(toolbox, -1))
     assert list(generations(toolbox, 3)) == [1, 2, 3]
     _, logbook = eaElitist(toolbox.population(n=4), toolbox, ngen=0)
     assert len(logbook) == 1

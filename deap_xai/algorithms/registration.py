@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from deap import tools
 
-from deap_xai.errors import BudgetExhausted, SettingError
+from deap_xai.errors import BudgetExhausted, SettingError, check_count
 from deap_xai.registry import behind, registry
 
 __all__ = [
@@ -148,8 +148,10 @@ def generations(toolbox: Any, ngen: int | None) -> Iterator[int]:
     Raises
     ------
     SettingError
-        If neither ``ngen`` nor a budget would ever end the run.
+        If neither ``ngen`` nor a budget would ever end the run, or ``ngen`` is below 0.
     """
+    if ngen is not None:
+        check_count("ngen", ngen, 0)
     budget = toolbox.evaluator.budget
     if ngen is None and not budget.limited:
         raise SettingError("this run would never end; give ngen, or the evaluator a budget")

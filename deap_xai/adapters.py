@@ -62,9 +62,9 @@ def quantus_explain(**settings: Any) -> Callable[..., NDArray[np.float32]]:
         model: torch.nn.Module, inputs: Any, targets: Any = None, **kwargs: Any
     ) -> NDArray[np.float32]:
         method = SuperpixelAttribution(model, **{**settings, **kwargs})
-        # Of a tensor that requires grad or is on another device NumPy makes no array.
-        ours = inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs
-        given = torch.as_tensor(np.asarray(ours), dtype=torch.float32)
+        if not isinstance(inputs, torch.Tensor):
+            inputs = torch.as_tensor(np.asarray(inputs))
+        given = inputs.detach().to("cpu", torch.float32)
         return np.asarray(method.attribute(given, target=targets)[:, :1].numpy())
 
     return explain
@@ -92,7 +92,8 @@ class SuperpixelAttribution:
     Raises
     ------
     SettingError
-        If the module isn't one, mean and std aren't as said, or a setting is unknown or wrong.
+        If the module isn't one, mean and std aren't as said, or a setting is unknown; what else may
+        be wrong with a setting is told here or by :meth:`attribute`.
 
     Examples
     --------
@@ -225,8 +226,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
             )
         if name in READY and value is not None:
             raise SettingError(
-                f"{name} doesn't apply: inputs come ready for the module and targets by index; "
-                "leave it out, and give mean and std instead of a transform"
+                f"{name} doesn't apply: inputs come ready for the module, with mean and std in "
+                "place of a transform, and targets by index; leave it out"
             )
     own = {name: settings[name] for name in settings if name not in ("engine", "precision")}
     Explainer(lambda views: [[1.0]] * len(views), **own)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Evaluator
 from deap_xai.metrics import stability
+from deap_xai.metrics.enough import as_number
 from deap_xai.picking import smallest
 from deap_xai.typing import Masks
 from deap_xai.wording import shortened
@@ -84,8 +84,9 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     >>> certify(Explainer(model, **settings).evaluator(image, target=0), explanation).gap
     0
     """
-    if not (isinstance(share, Real) and 0 < share <= 1):
+    if not 0 < as_number(share) <= 1:
         raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
+    share = as_number(share)
     if not isinstance(evaluator, Evaluator):
         raise SettingError(
             "certify takes an evaluator, such as explainer.evaluator(image); got "

@@ -212,7 +212,8 @@ class Explainer:
             others are done; it carries their explanations.
         """
         listed = isinstance(image, list | tuple)
-        if listed and not any(isinstance(one, list | tuple) for one in image):  # pixels, maybe
+        # Lists of nothing but lists are pixels, maybe: images would come of each number.
+        if listed and not (image and all(isinstance(one, list | tuple) for one in image)):
             self.check_roles()  # now, not once for each image
             return self._explain_together(image, target, progress)
         if progress is True:

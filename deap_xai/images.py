@@ -99,7 +99,7 @@ def load_image(image: ImageLike) -> Image:
     elif hasattr(image, "read"):
         hint = "; open a file object with PIL.Image.open(file) and give that"
     elif isinstance(image, list | tuple):
-        hint = "; make one array of it with np.asarray, or explain images one by one"
+        hint = "; make one array of it with np.asarray, or of images one flat list"
     raise ImageError(f"an image must be {ACCEPTED}; got {type(image).__name__}{hint}")
 
 

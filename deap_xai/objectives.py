@@ -157,8 +157,8 @@ def robustness(evaluator: Evaluator, masks: Masks, /, *, fills: str = "black+blu
     fills
         Further fills, joined by ``+``.
     """
-    # A plus within a number or a file's name joins nothing: what follows it is no name.
-    names = re.split(r"\+(?=[A-Za-z_]\w*(?:[:+]|$))", fills)
+    # A plus joins nothing where what follows it is no name, as in a number or "a+b.png".
+    names = re.split(r"\s*\+\s*(?=[A-Za-z_][\w-]*\s*(?:[:+]|$))", fills)
     others = [evaluator.under(name).probabilities(masks) for name in names]
     return np.minimum.reduce([evaluator.probabilities(masks), *others])
 

@@ -172,8 +172,9 @@ class Registry:
 
     def parameters(self, function: Callable[..., Any]) -> Mapping[str, Any]:
         """As :func:`parameters`, without what this kind's functions are called with."""
-        data = list(inspect.signature(function).parameters)[: len(self._takes)]
-        known = parameters(function)
+        every = inspect.signature(function).parameters.items()
+        by_place = [k for k, p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        data, known = by_place[: len(self._takes)], parameters(function)
         return {key: default for key, default in known.items() if key not in data}
 
     def _named(self, spec: str) -> Callable[..., Any]:

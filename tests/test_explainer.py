@@ -92,6 +92,11 @@ def test_a_first_generation_that_nobody_chose_is_told(make_explainer, image):
     assert any("ended within its first generation" in note for note in e.warnings)
 
 
+def test_a_first_generation_cut_short_is_told(make_explainer, image):
+    e = make_explainer(algorithm="eaUMDA", population=20, budget=12).explain(image)
+    assert any("ended within its first generation" in note for note in e.warnings)
+
+
 def test_rates_that_breed_nobody_are_told(make_explainer, image):
     e = make_explainer(algorithm="eaElitist:cxpb=0,mutpb=0", budget=900).explain(image)
     (note,) = [note for note in e.warnings if "first generation" in note]

@@ -57,10 +57,28 @@ def test_plug_ins_may_name_models_themselves(monkeypatch):
         assert isinstance(load_backend(name), kind)
     assert load_backend("ready") is ready
     assert load_backend("module").name == "module"
+    assert load_backend("makes_a_module", batch_size=3, device="cpu").name == "makes_a_module"
+    monkeypatch.setitem(backends._functions, "named", "ready")
+    assert load_backend("named") is ready
     assert load_backend("function", batch_size=5).batch_size == 5
     monkeypatch.setitem(backends._functions, "makes_none", lambda: 5)
     with pytest.raises(SettingError, match=r"model must be a name.*got int"):
         load_backend("makes_none")
+
+
+@pytest.mark.parametrize("kind", ["function", "class"])
+def test_what_makes_a_model_takes_parameters_from_the_name(monkeypatch, kind):
+    class Made(FunctionBackend):
+        def __init__(self, path, *, shade=1):
+            super().__init__(halves)
+            self.path, self.shade = path, shade
+
+    make = Made if kind == "class" else lambda path, *, shade=1: Made(path, shade=shade)
+    monkeypatch.setitem(backends._functions, "mine", make)
+    made = load_backend("mine:path=x.bin", shade=3)
+    assert (made.path, made.shade) == ("x.bin", 3)
+    with pytest.raises(SettingError, match="the backend 'mine' takes no option 'n'; it takes: pa"):
+        load_backend("mine:path=x.bin,n=3")
 
 
 def test_registered_backends_take_options_and_values(monkeypatch):

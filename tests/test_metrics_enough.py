@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+import torch
 from conftest import SIDE, WANTED, cell_probability, random_masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,3 +137,12 @@ def test_the_smallest_sufficient_is_the_first_nested_mask_that_is(seed, share):
             break
     assert (found == mask).all()
     assert found.any()
+
+
+@pytest.mark.parametrize("kind", [np.array, np.float32, torch.tensor, Fraction])
+def test_a_threshold_is_any_kind_of_number(make_evaluator, kind):
+    evaluator, mask = make_evaluator(), WANTED
+    assert minimality(evaluator, mask, kind(0.75)) == minimality(evaluator, mask, 0.75) == 1
+    values = np.arange(16.0)
+    found = [smallest_sufficient(evaluator, values, share) for share in (kind(0.75), 0.75)]
+    assert np.array_equal(*found)

@@ -78,7 +78,7 @@ def test_a_plus_in_a_fill_joins_nothing(make_evaluator, tmp_path, image):
     path = tmp_path / "a+b.png"
     PIL.Image.fromarray(255 - image).save(path)
     evaluator, masks = make_evaluator(), random_masks(12)
-    both = f"blur:sigma=1e+1+image:path={path}+grey"
+    both = f"blur:sigma=1e+1 + image:path={path}+grey"
     named = ["blur:sigma=10", f"image:path={path}", "grey"]
     each = [
         evaluator.probabilities(masks),

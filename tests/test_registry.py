@@ -243,6 +243,8 @@ def test_what_a_function_is_called_with_is_no_parameter(monkeypatch):
     assert "  lowest:n=3\n" in listing(["objectives"])
     with pytest.raises(SettingError, match="no parameter 'choices'; its parameters: n=3"):
         objectives.resolve("lowest:choices=2")
+    monkeypatch.setitem(objectives._functions, "star", lambda *given, k=1: k)
+    assert objectives.resolve("star:k=3")(0, 0) == 3
 
 
 def test_names_of_our_own_are_not_taken_over(monkeypatch):
@@ -255,6 +257,7 @@ def test_names_of_our_own_are_not_taken_over(monkeypatch):
     assert fills.get("black") is ours
     monkeypatch.setattr(fills, "_functions", dict(fills._functions))
     black.__name__ = "own"
+    assert fills.register(ours) is ours  # as where a module of ours is loaded again
     for _ in range(2):  # one's own may be replaced, as when a notebook's cell is run again
         assert fills.register(black) is black
 

@@ -514,6 +514,9 @@ def test_pixels_in_lists_are_no_list_of_images(make_explainer, model):
     with pytest.raises(ImageError, match=r"got list; make one array of it with np.asarray"):
         make_explainer(budget=20).explain(pictures(1)[0].tolist())
     assert model.images == 0
+    with pytest.raises(SomeImagesFailed, match=r"1 of 2 images failed.*got list") as raised:
+        make_explainer(budget=20).explain([pictures(1)[0], pictures(1)[0].tolist()])
+    assert [e is None for e in raised.value.explanations] == [False, True]
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from deap import algorithms as deap_algorithms
 
-from deap_xai.algorithms.registration import algorithm, evaluate, generations, new_logbook
+from deap_xai.algorithms.registration import (
+    algorithm,
+    evaluate,
+    generations,
+    new_logbook,
+    record,
+)
 from deap_xai.errors import BudgetExhausted
 
 __all__ = ["UMDA", "eaUMDA"]
@@ -98,7 +104,8 @@ def eaUMDA(
 
     Returns
     -------
-    The last population that was evaluated whole, and a ``deap.tools.Logbook``.
+    The individuals evaluated last, fewer where the budget ended amid a generation, and a
+    ``deap.tools.Logbook``.
     """
     strategy = UMDA(population, toolbox, toolbox.rng, rate, share)
     toolbox.register("generate", strategy.generate)
@@ -110,7 +117,9 @@ def eaUMDA(
                 toolbox, 1, halloffame, stats, verbose=False
             )
         except BudgetExhausted:
-            evaluate(strategy.drawn, toolbox)  # those that the budget covered, from memory
+            drawn, nevals = evaluate(strategy.drawn, toolbox)  # those that the budget covered
+            population[:] = drawn or population
+            record(logbook, stats, halloffame, drawn, verbose, gen=gen - 1, nevals=nevals)
             break
         # The first, drawn from 1/2, was bred by nobody: generation 0, as in the other algorithms.
         logbook.record(**{**rows[0], "gen": gen - 1})

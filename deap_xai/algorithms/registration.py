@@ -137,8 +137,8 @@ def unbred(found: Any, evaluated: int) -> list[str]:
             "and mutation, or take other operators"
         ]
     return [
-        "the search ended within its first generation: crossover, mutation and selection had no "
-        "part in it; allow more model calls, time or patience, or a smaller population"
+        "the search ended within its first generation: nobody was bred; allow more model calls, "
+        "time, patience or generations, or a smaller population"
     ]
 
 

@@ -72,8 +72,8 @@ def eaGreedy(
 
     Returns
     -------
-    The steps' best individuals in order, where no step was evaluated whole the population that was
-    given; and a ``deap.tools.Logbook``.
+    The steps' best individuals in order, or the population that was given where no step was
+    evaluated whole; and a ``deap.tools.Logbook``.
     """
     if direction not in ("forward", "both"):
         raise SettingError(f"direction must be 'forward' or 'both'; got {direction!r}")

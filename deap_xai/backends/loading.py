@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,33 +154,50 @@ def _load_named(name: str, options: dict[str, Any]) -> Backend:
 
 
 def _load_registered(name: str, options: dict[str, Any]) -> Backend:
-    """What a plug-in names: something that makes a model, or a model itself."""
-    found = backends.get(name)
-    if isinstance(found, Backend) or _is_module(found) or _takes_images(found):
-        made = _load(found, options)
-        made.name = name  # it is found again by what was typed
-        return made
-    made = _call(found, options, f"the backend {name!r}")
-    return _load(made, {})
+    """What a plug-in names: a model, or what makes one."""
+    found: Any = backends.get(name)
+    what, rest = f"the backend {name!r}", options
+    if not _is_model(found, options):
+        known = inspect.signature(found).parameters
+        rest = {key: value for key, value in options.items() if key not in known}
+        found = _call(found, {key: options[key] for key in options.keys() - rest}, what)
+        if isinstance(found, Backend):
+            _check_options(rest, known, what)
+            return found
+    made = _load(found, rest)
+    made.name = name  # it is found again by what was typed
+    return made
 
 
-def _takes_images(function: Any) -> bool:
-    """Whether it must be given something, as a function from images to probabilities must."""
-    needed = (p.default is p.empty for p in inspect.signature(function).parameters.values()
-              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))  # fmt: skip
-    return any(needed)
+def _is_model(found: Any, given: Mapping[str, Any]) -> bool:
+    """Whether it is a model itself: as a function, one that must be given something more."""
+    if isinstance(found, type):
+        return False
+    if not callable(found) or isinstance(found, Backend) or _is_module(found):
+        return True
+    try:
+        signature = inspect.signature(found)
+    except ValueError:  # some built-ins have none
+        return True
+    needed = [key for key, p in signature.parameters.items()
+              if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+              ]  # fmt: skip
+    return not set(needed) <= set(given)
 
 
 def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *args: Any) -> Backend:
-    known = inspect.signature(make).parameters
-    for key in options:
-        if key not in known:
-            others = ", ".join(list(known)[len(args) :]) or "none"
-            raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
+    _check_options(options, list(inspect.signature(make).parameters)[len(args) :], what)
     check_count("batch_size", options.get("batch_size", 1), 1)
     if options.get("class_names") is not None:
         options = {**options, "class_names": _names(options["class_names"])}
     return make(*args, **options)
+
+
+def _check_options(options: Iterable[str], known: Iterable[str], what: str) -> None:
+    for key in options:
+        if key not in known:
+            others = ", ".join(known) or "none"
+            raise SettingError(f"{what} takes no option {key!r}; it takes: {others}")
 
 
 def _names(names: Any) -> list[str]:

@@ -117,9 +117,9 @@ class TorchBackend(Backend):
         self.preparation = split_transform(transform)
         if drawing := random_steps(transform):
             self.caution = (
-                f"the transform draws at random ({', '.join(drawing)}), so one picture gets many "
-                "answers, of which the search keeps the luckiest; give the transform that the "
-                "model was tested with"
+                f"the transform has steps for training ({', '.join(drawing)}): where they draw at "
+                "random one picture gets many answers, of which the search keeps the luckiest; "
+                "give the transform that the model was tested with"
             )
 
     def _take(self, module: torch.nn.Module) -> None:

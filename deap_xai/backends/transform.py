@@ -16,7 +16,10 @@ __all__ = ["Preparation", "random_steps", "split_transform"]
 _TO_TENSOR = set(
     "ToTensor MaybeToTensor PILToTensor ToImage ToDtype ConvertImageDtype ToPureTensor".split()
 )
-_AT_RANDOM = {"ColorJitter", "AutoAugment", "TrivialAugmentWide", "AugMix", "GaussianBlur"}
+_AT_RANDOM = set(
+    "ColorJitter AutoAugment TrivialAugmentWide AugMix GaussianBlur GaussianNoise "
+    "ElasticTransform ScaleJitter".split()
+)
 
 
 LONGEST = 8
@@ -70,7 +73,7 @@ def split_transform(transform: Any) -> Preparation | None:
 
 
 def random_steps(transform: Any) -> list[str]:
-    """Names of a transform's steps that draw anew for each picture.
+    """Names of a transform's steps that, unless set otherwise, draw anew for each picture.
 
     Examples
     --------

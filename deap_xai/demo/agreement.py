@@ -35,6 +35,7 @@ def agreement(
     Agreement(precision=0.6666666666666666, recall=1.0)
     """
     bits = np.asarray(mask, dtype=bool)
+    segments, truth = np.asarray(segments), np.asarray(truth)
     if segments.shape != truth.shape:
         raise SettingError(
             f"segments and truth must have one shape, got {segments.shape} and {truth.shape}"

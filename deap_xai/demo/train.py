@@ -184,13 +184,13 @@ def _check_numbers(options: argparse.Namespace, parser: argparse.ArgumentParser)
 
 
 def _check_places(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """See, before the pictures are drawn, which takes long, that files can be written."""
-    if options.cache is not None and not options.cache.parent.is_dir():
-        parser.error(f"--cache: {options.cache.parent} is no folder; make it, or name another")
+    """See, before the pictures are drawn, which takes long, that the folders are there."""
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"--out must be a folder; can't make {options.out}: {error.strerror}")
+    if options.cache is not None and not options.cache.parent.is_dir():
+        parser.error(f"--cache: {options.cache.parent} is no folder; make it, or name another")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
 from deap_xai.typing import Masks
+from deap_xai.wording import shortened
 
 __all__ = ["deletion_auc", "insertion_auc", "nested"]
 
@@ -27,7 +28,12 @@ def nested(attribution: NDArray[Any]) -> Masks:
     >>> nested(np.array([0.2, 0.9])).astype(int).tolist()
     [[0, 0], [0, 1], [1, 1]]
     """
-    values = np.asarray(attribution, float)  # unsigned integers have no negative
+    try:
+        values = np.asarray(attribution, float)  # unsigned integers have no negative
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"attribution must be numbers, one for each superpixel; got {shortened(attribution)}"
+        ) from error
     if values.ndim != 1:
         raise SettingError(
             f"attribution must be (S,), a number for each superpixel; got shape {values.shape}"
@@ -39,13 +45,13 @@ def nested(attribution: NDArray[Any]) -> Masks:
 
 def nested_of(evaluator: Evaluator, attribution: NDArray[Any]) -> Masks:
     """As :func:`nested`, of an attribution of the evaluator's superpixels."""
-    wanted, came = (evaluator.n_segments,), np.asarray(attribution).shape
-    if came != wanted:
+    masks, n = nested(attribution), evaluator.n_segments
+    if masks.shape[1] != n:
         raise SettingError(
-            f"attribution must be {wanted}, a number for each of the evaluator's superpixels; got "
-            f"shape {came}"
+            f"attribution must be ({n},), a number for each of the evaluator's superpixels; got "
+            f"{masks.shape[1]} numbers"
         )
-    return nested(attribution)
+    return masks
 
 
 def first_kept(order: NDArray[np.intp]) -> Masks:

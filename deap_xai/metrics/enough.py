@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -93,9 +92,10 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
         raise SettingError("the mask keeps nothing; minimality needs one superpixel at least")
     if threshold is None:
         threshold = min(_asked(evaluator, [np.ones_like(mask), mask]))
-    elif not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+    elif not 0 <= as_number(threshold) <= 1:
         raise SettingError(f"threshold must be a probability, 0..1; got {threshold!r}")
-    return float((~reaches(evaluator.probabilities(without_each(mask)), threshold)).mean())
+    p = evaluator.probabilities(without_each(mask))
+    return float((~reaches(p, as_number(threshold))).mean())
 
 
 def smallest_sufficient(
@@ -131,12 +131,20 @@ def smallest_sufficient(
     >>> smallest_sufficient(evaluator, np.arange(4), share=0.7).astype(int).tolist()
     [0, 1, 1, 1]
     """
-    if not (isinstance(share, Real) and 0 <= share <= 1):
+    if not 0 <= as_number(share) <= 1:
         raise SettingError(f"share is of the full view's probability, 0..1; got {share!r}")
     masks = nested_of(evaluator, attribution)[1:]
     p = evaluator.probabilities(masks)
-    mask: Mask = masks[int(np.argmax(reaches(p, share * p[-1])))]
+    mask: Mask = masks[int(np.argmax(reaches(p, as_number(share) * p[-1])))]
     return mask
+
+
+def as_number(value: Any) -> float:
+    """A number of any kind, in an array or a tensor too; NaN for what is none, as texts are."""
+    try:
+        return np.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _asked(evaluator: Evaluator, masks: list[Mask]) -> list[float]:

@@ -40,7 +40,7 @@ def jaccard(first: ArrayLike, second: ArrayLike) -> float:
         if ((mask != 0) & (mask != 1)).any():
             raise SettingError(
                 f"jaccard compares masks, got {mask[(mask != 0) & (mask != 1)][0]!r}; of "
-                "attributions take rank_correlation, or beside truth rank_accuracy"
+                "attributions take rank_correlation"
             )
     a, b = first.astype(bool), second.astype(bool)
     either = int((a | b).sum())

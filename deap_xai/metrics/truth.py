@@ -45,7 +45,7 @@ def box_truth(box: tuple[float, float, float, float], shape: tuple[int, int]) ->
     """
     try:
         edges = np.asarray(box, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         edges = np.empty(0)
     if edges.shape != (4,) or not np.isfinite(edges).all():
         raise SettingError(f"the box {shortened(box)} isn't four finite numbers; expected {EDGES}")
@@ -137,7 +137,12 @@ def overlap(mask: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> fl
     >>> overlap([False, True], segments, np.array([[False, False, False, True]]))
     0.5
     """
-    return jaccard(_pixels(mask, segments, truth), truth)
+    if not np.isin(mask, (0, 1)).all():
+        raise SettingError(
+            f"the mask must be bool, such as mask > 0; got {shortened(mask)} (an attribution takes "
+            "rank_accuracy)"
+        )
+    return jaccard(_pixels(np.asarray(mask, bool), segments, truth), truth)
 
 
 def _pixels(values: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> NDArray[Any]:

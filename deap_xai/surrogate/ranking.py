@@ -227,7 +227,7 @@ class Ranking:
         masks = self._nodes()
         worth = self._worth(masks, -DOUBT)
         sizes, kept = masks.sum(axis=1), masks.astype(np.float32)
-        small, large = np.nonzero((kept @ (1 - kept).T == 0) & (sizes[:, None] < sizes))
+        small, large = np.nonzero(kept @ (1 - kept).T == 0)
         gaps, first = sizes[large] - sizes[small], worth[small]
         # From one to the other the sum over t = 1..gap of first + (second - first) t / gap.
         steps = gaps * first + (worth[large] - first) * (gaps + 1) / 2

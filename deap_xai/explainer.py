@@ -212,7 +212,7 @@ class Explainer:
             others are done; it carries their explanations.
         """
         listed = isinstance(image, list | tuple)
-        # Lists of nothing but lists are pixels, maybe: images would come of each number.
+        # A list of nothing but lists is pixels or nested: what to give is told by load_image.
         if listed and not (image and all(isinstance(one, list | tuple) for one in image)):
             self.check_roles()  # now, not once for each image
             return self._explain_together(image, target, progress)

@@ -57,6 +57,8 @@ def test_plug_ins_may_name_models_themselves(monkeypatch):
         assert isinstance(load_backend(name), kind)
     assert load_backend("ready") is ready
     assert load_backend("module").name == "module"
+    monkeypatch.setitem(backends._functions, "deep", lambda *, n=2: torch.nn.Linear(n, n))
+    assert load_backend("deep:n=3").name == "deep:n=3"
     assert load_backend("makes_a_module", batch_size=3, device="cpu").name == "makes_a_module"
     monkeypatch.setitem(backends._functions, "named", "ready")
     assert load_backend("named") is ready

@@ -140,7 +140,7 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
 def _load_named(name: str, options: dict[str, Any]) -> Backend:
     head, values = parse_spec(name) if "=" in name else (name, {})
     if head in backends.names():
-        return _load_registered(head, {**options, **values})
+        return _load_registered(head, {**options, **values}, spec=name)
     module, colon, attribute = name.partition(":")
     if colon and "=" not in name:
         found = load_backend(_import(module, attribute), **options)
@@ -153,7 +153,7 @@ def _load_named(name: str, options: dict[str, Any]) -> Backend:
     raise SettingError(_unknown(name, [*backends.names(), *torchvision_names()]))
 
 
-def _load_registered(name: str, options: dict[str, Any]) -> Backend:
+def _load_registered(name: str, options: dict[str, Any], spec: str) -> Backend:
     """What a plug-in names: a model, or what makes one."""
     found: Any = backends.get(name)
     what, rest = f"the backend {name!r}", options
@@ -165,7 +165,7 @@ def _load_registered(name: str, options: dict[str, Any]) -> Backend:
             _check_options(rest, known, what)
             return found
     made = _load(found, rest)
-    made.name = name  # it is found again by what was typed
+    made.name = spec  # it is found again by what was typed
     return made
 
 

@@ -141,6 +141,18 @@ def test_the_smallest_population_still_searches(make_explainer, image):
     assert toolbox.evaluator.calls > 5
 
 
+def test_a_generation_cut_short_is_returned_as_far_as_it_came(make_explainer, image):
+    toolbox = make_toolbox(make_explainer, image, "eaUMDA", budget=7)
+    best = tools.HallOfFame(2)
+    population, logbook = algorithms.get("eaUMDA")(
+        toolbox.population(n=10), toolbox, halloffame=best
+    )
+    assert 0 < len(population) < 10
+    assert all(one.fitness.valid for one in population)
+    assert logbook.select("nevals") == [len(population)]
+    assert best[0].fitness == max(one.fitness for one in population)
+
+
 def test_verbose_prints_the_logbook(make_explainer, image, capsys):
     toolbox = make_explainer().toolbox(image)
     eaElitist(toolbox.population(n=4), toolbox, ngen=2, verbose=True)

@@ -197,6 +197,7 @@ def test_agreement_counts_pixels():
     truth = np.array([[True, True], [True, False]])
     assert agreement([0, 0, 1], segments, truth) == (0.5, 1 / 3)
     assert agreement([0, 0, 0], segments, truth) == (0, 0)
+    assert agreement([0, 0, 1], segments.tolist(), truth.tolist()) == (0.5, 1 / 3)
     with pytest.raises(SettingError, match=r"one shape, got \(2, 2\) and \(2, 3\)"):
         agreement([1, 1, 1], segments, np.ones((2, 3), bool))
     with pytest.raises(SettingError, match=r"S at least 3.* got shape \(2,\)"):

@@ -79,6 +79,9 @@ def test_what_makes_a_model_takes_parameters_from_the_name(monkeypatch, kind):
     monkeypatch.setitem(backends._functions, "mine", make)
     made = load_backend("mine:path=x.bin", shade=3)
     assert (made.path, made.shade) == ("x.bin", 3)
+    if kind == "class":
+        with pytest.raises(SettingError, match=r"model must be a name.*got the class Made"):
+            load_backend("mine")
     with pytest.raises(SettingError, match="the backend 'mine' takes no option 'n'; it takes: pa"):
         load_backend("mine:path=x.bin,n=3")
 

@@ -171,8 +171,6 @@ def _load_registered(name: str, options: dict[str, Any], spec: str) -> Backend:
 
 def _is_model(found: Any, given: Mapping[str, Any]) -> bool:
     """Whether it is a model itself: as a function, one that must be given something more."""
-    if isinstance(found, type):
-        return False
     if not callable(found) or isinstance(found, Backend) or _is_module(found):
         return True
     try:

@@ -13,7 +13,7 @@ from deap_xai.surrogate import GaussianProcess, Ranking
 __all__ = ["attribution"]
 
 ROUNDS = 16
-"""Rounds of climbing, at most; each tries all moves of some superpixels."""
+"""Rounds of climbing in each of two parts, at most; each tries all moves of some superpixels."""
 
 ORDERED = 1000
 """Superpixels, at most, whose order is settled: what that looks at grows with their square."""
@@ -26,8 +26,8 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
     """How much keeping each superpixel adds to the log-odds of the target: (S,).
 
     The order comes from a :class:`~deap_xai.surrogate.Ranking` of all evaluated masks: shown in
-    this order superpixels raise the probability early, hidden in it they lower it early. The
-    magnitudes are the weights of a Gaussian process fitted to the same masks; of more than some
+    this order superpixels raise the probability early, hidden in it they lower it early; where both
+    can't be had, the former counts for more. The magnitudes are the weights of a Gaussian process fitted to the same masks; of more than some
     300, to those nearest to the front and those evaluated last. Of more than 1,000 superpixels the
     order is that of these weights.
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deap_xai.archive import Archive
 from deap_xai.surrogate import Ranking
-from deap_xai.surrogate.ranking import DOUBT, HOPES, LEAST, TRADE
+from deap_xai.surrogate.ranking import DOUBT, HOPES, LEAST, THEN, TRADE
 
 SEEDS = st.integers(0, 2**32)
 
@@ -56,6 +56,11 @@ def worth_by_hand(mask, archive, model, trust, trade=TRADE):
 def value_by_hand(order, archive, model, trust=-DOUBT, trade=TRADE):
     masks = [np.isin(np.arange(len(order)), order[:k]) for k in range(1, len(order) + 1)]
     return sum(worth_by_hand(mask, archive, model, trust, trade) for mask in masks)
+
+
+def insertion_by_hand(order, archive, model, trust=-DOUBT):
+    masks = [np.isin(np.arange(len(order)), order[:k]) for k in range(1, len(order))]
+    return sum(worth_by_hand(mask, archive, model, trust, 0) for mask in masks)
 
 
 def climb(ranking, rounds):
@@ -240,6 +245,33 @@ def test_the_better_order_is_the_best_one_move_of_some_away(seed, trust, data):
     assert value_by_hand(found, archive, model, trust) == pytest.approx(most, abs=1e-5)
 
 
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.floats(0, 1))
+def test_no_order_below_the_floor_is_taken(seed, part):
+    """The floor lies so far between the least and the most insertion of the orders in question."""
+    model, archive = case(seed, 5)
+    n = len(model.known)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    moved = [np.insert(np.delete(order, i), j, order[i]) for i in range(n) for j in range(n)]
+    insertions = [insertion_by_hand(one, archive, model) for one in moved]
+    values = np.array([value_by_hand(one, archive, model) for one in moved])
+    ranking = Ranking(archive, model)
+    ranking.floor = min(insertions) + part * (max(insertions) - min(insertions))
+    if (np.abs(np.array(insertions) - ranking.floor) < 1e-6).any():
+        return  # a rounding would decide
+    allowed = np.array(insertions) > ranking.floor
+    found = ranking.values(moved)
+    assert np.isneginf(found).tolist() == (~allowed).tolist()
+    assert found[allowed] == pytest.approx(values[allowed], abs=1e-5)
+    better = ranking.better(order, np.arange(n), -DOUBT)
+    stays = (better == order).all()
+    assert stays or insertion_by_hand(better, archive, model) > ranking.floor
+    if (allowed & (values > value_by_hand(order, archive, model) + 1e-6)).any():
+        most = values[allowed].max()
+        assert value_by_hand(better, archive, model) == pytest.approx(most, abs=1e-5)
+
+
 def test_some_superpixels_of_many_are_looked_at():
     """A search of eight hundred superpixels must not look at all their moves."""
 
@@ -268,12 +300,57 @@ def test_attribution_deals_the_weights_out_in_order(seed):
     found = ranking.attribution(np.random.default_rng(seed), 3)
     assert sorted(found) == sorted(model.known)
     assert np.argsort(-found, kind="stable").tolist() == ranking.order.tolist()
-    weights = np.argsort(-model.known)
-    start, end = (
-        value_by_hand(order, archive, model, trade=ranking.trade)
-        for order in (weights, ranking.order)
-    )
-    assert end >= start - 1e-6
+    orders = np.argsort(-model.known), ranking.order
+    start, end = (value_by_hand(one, archive, model, trade=ranking.trade) for one in orders)
+    least, kept = (insertion_by_hand(one, archive, model) for one in orders)
+    assert end >= start - 1e-6 or kept > least
+
+
+@pytest.mark.parametrize(
+    ("alone", "both", "expected"),
+    [
+        ((0.5, 0.4, 0.36), 0.95, [2, 1, 0]),
+        ((0.5, 0.4, 0.34), 0.95, [1, 2, 0]),
+        ((0.51, 0.4, 0.36), 0.85, [0, 2, 1]),
+    ],
+    ids=["more than half of the lead is left", "less than half", "no lead"],
+)
+def test_deletion_may_cost_half_of_the_lead_on_greedy_search(alone, both, expected):
+    """Greedy search finds 0, 2, 1, insertion 0.5 + 0.75; 1, 2, 0 has 0.4 + 0.95, so 0.1 more.
+
+    Of 2, 1, 0 deletion is the lowest, 0.6 + 0.5.
+    """
+    masks = (np.arange(8)[:, None] >> np.arange(3)) % 2 == 1
+    p = np.array([0.01, alone[0], alone[1], 0.6, alone[2], 0.75, both, 0.97])
+    ranking = Ranking(Archive(masks, p), Additive([0.0] * 3))
+    ranking.attribution(np.random.default_rng(0), 16)
+    assert ranking.order.tolist() == expected
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 65, 200])
+def test_greedy_search_by_guesses(n):
+    """Of a sum of weights it finds their order, whether one at a time or several."""
+    model = Additive(np.random.default_rng(n).normal(0, 0.2, n))
+    order = Ranking(Archive.empty(n), model)._grown()
+    assert order.tolist() == np.argsort(-model.known).tolist()
+    assert len(model.asked) <= 65 * n
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS)
+def test_greedy_search_from_both_ends(seed):
+    """As the algorithm of that name does it, by what is known and guessed."""
+    model, archive = case(seed)
+    n = len(model.known)
+    left, first, last = list(range(n)), [], []
+    while left:
+        grown = len(first) <= len(last)
+        masks = [np.isin(np.arange(n), [*first, i]) for i in left]
+        if not grown:
+            masks = [~np.isin(np.arange(n), [*last, i]) for i in left]
+        p = [worth_by_hand(mask, archive, model, 0, 0) for mask in masks]
+        (first if grown else last).append(left.pop(int(np.argmax(p))))
+    assert Ranking(archive, model)._grown().tolist() == first + last[::-1]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -321,7 +398,7 @@ def test_attribution_counts_deletion_by_its_own_order():
     ranking = Ranking(archive, Additive(np.arange(5.0)))
     ranking.attribution(np.random.default_rng(0), 0)
     assert ranking.order.tolist() == [4, 3, 2, 1, 0]
-    assert ranking.trade == pytest.approx(LEAST + 0.01 * TRADE)
+    assert ranking.trade == pytest.approx(THEN * (LEAST + 0.01 * TRADE))
 
 
 def test_the_front_suggests_an_order():

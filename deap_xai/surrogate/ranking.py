@@ -22,10 +22,21 @@ TRADE, LEAST = 2.0, 0.001
 Where a few superpixels nearly suffice, orders differ little in insertion, and a fixed weight would
 outvote that."""
 
+FIRST, THEN, KEPT = 0.03, 10.0, 0.5
+"""When concluding, deletion's weight is the one part of that to begin with, which shows what
+insertion there is, and then the other, under which insertion keeps at least this part of its lead
+on greedy search's order."""
+
+GROWN = 64
+"""Steps, about, in which greedy search's order is guessed: of more superpixels several at once."""
+
 DOUBT, HOPES = 0.5, (0.5, 1.0, 2.0)
 """Standard deviations of the logit by which a guess is taken for worse than it is when concluding,
 and for better when asking, more where less leads to too few questions: what nobody looked at is
 worth a look, but no ground for a claim."""
+
+SAME = 1e-9
+"""A gain or loss below this is none."""
 
 LOOKED_AT, STEPS = 360, 4
 """Masks, about, that one round of climbing looks at, but those of one superpixel at least; and
@@ -60,8 +71,10 @@ class Ranking:
         Superpixels, the most important first: (S,).
     trade
         Weight of deletion beside insertion. :meth:`settle` sets it before it chooses: 0.001 plus
-        2 (1 - I)^2. I is the mean probability with the first k kept, in the order that it had, by
-        plain guesses.
+        2 (1 - I)^2, times a part. I is the mean probability with the first k kept, in the order
+        that it had, by plain guesses.
+    floor
+        Sum of the probabilities with the first k kept, 0 < k < S, below which no order is taken.
     """
 
     def __init__(self, archive: Archive, model: Any) -> None:
@@ -70,12 +83,12 @@ class Ranking:
         self._hoped: list[Order] = []  # those last asked about
         self._guesses: dict[bytes, tuple[float, float]] | None = None
         self.order: Order = np.arange(archive.masks.shape[1])
-        self.trade = TRADE
+        self.trade, self.floor = TRADE, -np.inf
 
-    def settle(self) -> None:
+    def settle(self, part: float = 1.0) -> None:
         """Take a better order, where the archive suggests one."""
         short = 1 - float(self._belief(first_kept(self.order)[1:], 0).mean())
-        self.trade = LEAST + TRADE * short**2
+        self.trade = part * (LEAST + TRADE * short**2)
         orders = [self.order, *self._hoped, *self._suggestions()]
         self.order = orders[int(self.values(orders).argmax())]
 
@@ -108,11 +121,24 @@ class Ranking:
     def attribution(self, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
         """The model's weights, dealt out in the order that is best founded: (S,), in log-odds.
 
-        At most so many rounds of climbing; fewer, where no superpixel's move is a gain any more.
+        First insertion is raised, then deletion lowered as long as insertion keeps half of its lead
+        on the order that greedy search would find, by plain guesses; all of it, where it has none.
+        Each time at most so many rounds of climbing; fewer, where no superpixel's move is a gain
+        any more.
         """
         self._guesses = {}  # until it is done neither the model nor the archive changes
-        for _ in range(2):  # the first weighs deletion by a mere numbering
-            self.settle()
+        self._conclude(rng, rounds, FIRST)
+        most = self._insertion(self.order, -DOUBT)
+        self.floor = most - KEPT * max(most - self._insertion(self._grown(), 0), 0)
+        self._conclude(rng, rounds, THEN)
+        self._guesses, self.floor = None, -np.inf
+        values = np.empty(len(self.order))
+        values[self.order] = np.sort(self._model.weights())[::-1]
+        return values
+
+    def _conclude(self, rng: np.random.Generator, rounds: int, part: float) -> None:
+        for _ in range(2):  # the first may weigh deletion by a mere numbering
+            self.settle(part)
         idle = 0
         for some in islice(cycle(self._parts(rng)), rounds):
             before = self.order
@@ -120,10 +146,29 @@ class Ranking:
             idle = idle + len(some) if self.order is before else 0
             if idle >= len(self.order):
                 break
-        self._guesses = None
-        values = np.empty(len(self.order))
-        values[self.order] = np.sort(self._model.weights())[::-1]
-        return values
+
+    def _insertion(self, order: Order, trust: float) -> float:
+        """Sum of the probabilities with the first k kept, 0 < k < S."""
+        return float(self._belief(first_kept(order)[1:-1], trust).sum())
+
+    def _grown(self) -> Order:
+        """The order that two-sided greedy search would find, were plain guesses true.
+
+        In turn the most probable superpixels are added to those kept, from none on, and those least
+        missed are left out, from all on.
+        """
+        kept, full = np.zeros(len(self.order), bool), np.ones(len(self.order), bool)
+        first: list[int] = []
+        last: list[int] = []
+        while (left := np.flatnonzero(full & ~kept)).size:
+            mask, end = (kept, first) if len(first) <= len(last) else (full, last)
+            masks = np.repeat(mask[None], len(left), axis=0)
+            masks[np.arange(len(left)), left] ^= True
+            best = left[np.argsort(-self._belief(masks, 0), kind="stable")]
+            some = best[: -(-len(self.order) // GROWN)]
+            mask[some] ^= True
+            end += some.tolist()
+        return np.array(first + last[::-1])
 
     def better(self, order: Order, some: Order, trust: float) -> Order:
         """The best order one move away; the order itself where none gains.
@@ -132,23 +177,30 @@ class Ranking:
         Guesses are taken with so many standard deviations of trust.
         """
         first = first_kept(order)
-        now = self._worth(first[1:-1], trust)
+        kept, hidden = self._sides(first[1:-1], trust)
+        now, room = kept - self.trade * hidden, kept.sum() - self.floor
         places = np.flatnonzero(np.isin(order, some)).tolist()
         moved = np.concatenate([_moved(first, order, start) for start in places])
-        changes = self._worth(moved, trust).reshape(len(places), -1) - now
-        best, most = order, 1e-9
-        for start, change in zip(places, changes, strict=True):
-            earlier, later = change[:start][::-1].cumsum()[::-1], change[start:].cumsum()
-            gains = np.concatenate([earlier, [0], later])
+        others, away = self._sides(moved, trust)
+        changes = (others - self.trade * away).reshape(len(places), -1) - now
+        rises = others.reshape(len(places), -1) - kept
+        best, most = order, SAME
+        for start, change, rise in zip(places, changes, rises, strict=True):
+            gains = _summed(change, start)
+            if room < np.inf:  # the search, which asks for no floor, needn't sum
+                gains[_summed(rise, start) < -room - SAME] = -np.inf
             end = int(gains.argmax())
             if gains[end] > most:
                 best, most = np.insert(np.delete(order, start), end, order[start]), gains[end]
         return best
 
     def values(self, orders: list[Order]) -> NDArray[np.float64]:
-        """The value of each order, higher is better."""
+        """The value of each order, higher is better; minus infinity below the floor."""
         chains = np.concatenate([first_kept(order)[1:] for order in orders])
-        return self._worth(chains, -DOUBT).reshape(len(orders), -1).sum(axis=1)
+        kept, hidden = (p.reshape(len(orders), -1) for p in self._sides(chains, -DOUBT))
+        values: NDArray[np.float64] = (kept - self.trade * hidden).sum(axis=1)
+        values[kept[:, :-1].sum(axis=1) < self.floor - SAME] = -np.inf
+        return values
 
     def _parts(self, rng: np.random.Generator) -> list[Order]:
         """All superpixels in random order, in parts of as many as are looked at at once."""
@@ -184,7 +236,12 @@ class Ranking:
         Guesses count as ``trust`` standard deviations better than they are, or worse where that is
         below 0. Better is higher for the kept part, lower for the hidden one.
         """
-        return self._belief(masks, trust) - self.trade * self._belief(~masks, -trust)
+        kept, hidden = self._sides(masks, trust)
+        return kept - self.trade * hidden
+
+    def _sides(self, masks: Masks, trust: float) -> tuple[NDArray[np.float64], ...]:
+        """What is believed of masks and, guesses the other way, of what they hide: (N,) each."""
+        return self._belief(masks, trust), self._belief(~masks, -trust)
 
     def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
         """Probabilities (N,): as they came out, or as guessed, so many deviations higher."""
@@ -265,6 +322,12 @@ def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
         place = before[place]
         kept += masks[place]
     return kept
+
+
+def _summed(changes: NDArray[np.float64], start: int) -> NDArray[np.float64]:
+    """What changes of masks (S - 1,) sum up to if the superpixel at a place goes to each: (S,)."""
+    earlier, later = changes[:start][::-1].cumsum()[::-1], changes[start:].cumsum()
+    return np.concatenate([earlier, [0], later])
 
 
 def _moved(first: Masks, order: Order, start: int) -> Masks:

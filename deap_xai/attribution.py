@@ -27,9 +27,9 @@ def attribution(evaluator: Evaluator) -> NDArray[np.float64]:
 
     The order comes from a :class:`~deap_xai.surrogate.Ranking` of all evaluated masks: shown in
     this order superpixels raise the probability early, hidden in it they lower it early; where both
-    can't be had, the former counts for more. The magnitudes are the weights of a Gaussian process fitted to the same masks; of more than some
-    300, to those nearest to the front and those evaluated last. Of more than 1,000 superpixels the
-    order is that of these weights.
+    can't be had, the former counts for more. The magnitudes are the weights of a Gaussian process
+    fitted to the same masks; of more than some 300, to those nearest to the front and those
+    evaluated last. Of more than 1,000 superpixels the order is that of these weights.
 
     Parameters
     ----------

@@ -22,10 +22,9 @@ TRADE, LEAST = 2.0, 0.001
 Where a few superpixels nearly suffice, orders differ little in insertion, and a fixed weight would
 outvote that."""
 
-FIRST, THEN, KEPT = 0.03, 10.0, 0.5
-"""When concluding, deletion's weight is the one part of that to begin with, which shows what
-insertion there is, and then the other, under which insertion keeps at least this part of its lead
-on greedy search's order."""
+FIRST, THEN, LEAD = 0.03, 10.0, 0.5
+"""Parts of that weight when concluding: little at first, which shows what insertion there is, then
+much; and the part of its lead on greedy search's order that insertion keeps meanwhile."""
 
 GROWN = 64
 """Steps, about, in which greedy search's order is guessed: of more superpixels several at once."""
@@ -129,7 +128,7 @@ class Ranking:
         self._guesses = {}  # until it is done neither the model nor the archive changes
         self._conclude(rng, rounds, FIRST)
         most = self._insertion(self.order, -DOUBT)
-        self.floor = most - KEPT * max(most - self._insertion(self._grown(), 0), 0)
+        self.floor = most - (1 - LEAD) * max(most - self._insertion(self._grown(), 0), 0)
         self._conclude(rng, rounds, THEN)
         self._guesses, self.floor = None, -np.inf
         values = np.empty(len(self.order))

@@ -21,7 +21,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,7 @@ class Formula(Backend):
         return np.stack([1 - p, p], axis=1)
 
 
-def superpixels(n: int, settings: Mapping[str, Any]) -> list[Row]:
+def superpixels(n: int, settings: Mapping[str, Any]) -> Row:
     """One explanation with so many superpixels."""
     image, backend = picture(500, 375), classifier(settings)
     start = time.perf_counter()
@@ -92,13 +94,14 @@ def superpixels(n: int, settings: Mapping[str, Any]) -> list[Row]:
     cut = time.perf_counter() - start
     explainer = Explainer(backend, segments=f"slic:n_segments={n}", budget=settings["budget"])
     explanation = explainer.explain(image)
-    return [
-        {"superpixels asked for": n, "superpixels": explanation.n_segments, "segmentation, s": cut}
-        | cost(explanation.model_calls, explanation.seconds, backend)
-    ]
+    return {
+        "superpixels asked for": n,
+        "superpixels": explanation.n_segments,
+        "segmentation, s": cut,
+    } | cost(explanation.model_calls, explanation.seconds, backend)
 
 
-def megapixels(n: float, settings: Mapping[str, Any]) -> list[Row]:
+def megapixels(n: float, settings: Mapping[str, Any]) -> Row:
     """One explanation of a JPEG file of so many megapixels."""
     backend = classifier(settings)
     height = round((n * 1e6 * 3 / 4) ** 0.5)
@@ -109,13 +112,12 @@ def megapixels(n: float, settings: Mapping[str, Any]) -> list[Row]:
         backend.view(load_image(path))
         read = time.perf_counter() - start
         explanation = Explainer(backend, budget=settings["budget"]).explain(path)
-    return [
-        {"megapixels": n, "from file to view, s": read}
-        | cost(explanation.model_calls, explanation.seconds, backend)
-    ]
+    return {"megapixels": n, "from file to view, s": read} | cost(
+        explanation.model_calls, explanation.seconds, backend
+    )
 
 
-def calls(n: int, settings: Mapping[str, Any]) -> list[Row]:
+def calls(n: int, settings: Mapping[str, Any]) -> Row:
     """One explanation of so many calls of a formula: the search, then checks and attribution.
 
     A machine's speed drifts within minutes, so a fixed piece of work is timed along the way, and
@@ -136,13 +138,13 @@ def calls(n: int, settings: Mapping[str, Any]) -> list[Row]:
     seconds = explanation.seconds - spent[0]
     parts = {"first tenth": (0, 0.1), "amid the search": (0.4, 0.5), "near its end": (0.7, 0.8)}
     paces = {name: pace(marks, *part) for name, part in parts.items()}
-    return [
+    return (
         {"budget": n}
         | {f"ms a call outside the model, {name}": ms for name, (ms, _) in paces.items()}
         | {f"in fixed works, {name}": works for name, (_, works) in paces.items()}
         | {"ms a call, all told": 1e3 * (seconds - backend.seconds) / explanation.model_calls}
         | cost(explanation.model_calls, seconds, backend)
-    ]
+    )
 
 
 def pace(marks: list[tuple[int, float, float]], start: float, end: float) -> tuple[float, float]:
@@ -165,7 +167,7 @@ def fixed_work() -> float:
     return time.perf_counter() - start
 
 
-def images(n: int, settings: Mapping[str, Any], together: bool) -> list[Row]:
+def images(n: int, settings: Mapping[str, Any], together: bool) -> Row:
     """So many explanations, one after another or together."""
     backend = classifier(settings)
     explainer = Explainer(backend, budget=settings["budget"])
@@ -175,7 +177,7 @@ def images(n: int, settings: Mapping[str, Any], together: bool) -> list[Row]:
     seconds = time.perf_counter() - start
     way = "together" if together else "one after another"
     model_calls = sum(explanation.model_calls for explanation in found)
-    return [{"images": n, "way": way} | cost(model_calls, seconds, backend)]
+    return {"images": n, "way": way} | cost(model_calls, seconds, backend)
 
 
 def cost(model_calls: int, seconds: float, backend: Any) -> Row:
@@ -208,18 +210,26 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     return smooth ^ rng.integers(0, 8, smooth.shape).astype(np.uint8)
 
 
-def alone(function: Callable[..., list[Row]], *given: Any) -> list[Row]:
+TABLES: dict[str, Callable[..., Row]] = {
+    "superpixels": superpixels,
+    "megapixels": megapixels,
+    "calls": calls,
+    "images": images,
+}
+
+
+def alone(function: Callable[[], Row]) -> Row:
     """What the function returns in a new process."""
     pool = multiprocessing.get_context("spawn").Pool(1)
     try:
-        return pool.apply(function, given)
+        return pool.apply(function)
     finally:
         pool.close()
         pool.join()
 
 
-def rows_of(table: str, options: argparse.Namespace) -> list[Row]:
-    """Every row of a table."""
+def rows_of(table: str, options: argparse.Namespace) -> Iterator[Row]:
+    """The rows of a table, as they are measured."""
     settings = {
         "model": options.model,
         "device": options.device,
@@ -227,13 +237,10 @@ def rows_of(table: str, options: argparse.Namespace) -> list[Row]:
         "budget": options.budget,
     }
     sizes = (SMOKE if options.smoke else SIZES)[table]
-    run = (lambda function, *given: function(*given)) if options.smoke else alone
-    if table == "images":
-        return [
-            row for n in sizes for way in (False, True) for row in run(images, n, settings, way)
-        ]
-    function = {"superpixels": superpixels, "megapixels": megapixels, "calls": calls}[table]
-    return [row for n in sizes for row in run(function, n, settings)]
+    ways = [{"together": False}, {"together": True}] if table == "images" else [{}]
+    for n, way in product(sizes, ways):
+        function = partial(TABLES[table], n, settings, **way)
+        yield function() if options.smoke else alone(function)
 
 
 def main() -> None:
@@ -248,7 +255,10 @@ def main() -> None:
     if options.smoke:
         options.model, options.budget = "squeezenet1_1", 16
     for table in options.tables:
-        rows = rows_of(table, options)
+        rows = []
+        for row in rows_of(table, options):
+            print(row, flush=True)
+            rows.append(row)
         print(f"\n{table}\n")
         _common.print_table(rows)
         if not options.smoke:

@@ -215,7 +215,7 @@ class TorchBackend(Backend):
     def _on_device(self, masked_view: MaskedView) -> tuple[torch.Tensor, ...]:
         """Segments, view and fill as tensors."""
         if masked_view not in self._kept:
-            segments = torch.tensor(masked_view.segments, dtype=torch.long, device=self.device)
+            segments = torch.tensor(masked_view.segments, device=self.device).long()
             # In the module's own precision, so that no batch is converted afterwards.
             view, fill = (
                 self._normalised(pixels).to(self._dtype)
@@ -254,7 +254,7 @@ class TorchBackend(Backend):
         assert self.preparation is not None
         # A copy: arrays may be read-only, which torch.from_numpy warns of, or run backwards.
         pixels = np.ascontiguousarray(pixels)
-        tensor = torch.tensor(pixels, dtype=torch.float32, device=self.device)
+        tensor = torch.tensor(pixels, device=self.device).float()  # over the bus go bytes
         mean = torch.tensor(self.preparation.mean, device=self.device)
         std = torch.tensor(self.preparation.std, device=self.device)
         return (tensor / 255 - mean) / std

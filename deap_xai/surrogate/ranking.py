@@ -240,15 +240,17 @@ class Ranking:
 
     def _sides(self, masks: Masks, trust: float) -> tuple[NDArray[np.float64], ...]:
         """What is believed of masks and, guesses the other way, of what they hide: (N,) each."""
-        return self._belief(masks, trust), self._belief(~masks, -trust)
+        n = len(masks)
+        both = self._belief(np.concatenate([masks, ~masks]), np.repeat([trust, -trust], n))
+        return both[:n], both[n:]
 
-    def _belief(self, masks: Masks, trust: float) -> NDArray[np.float64]:
+    def _belief(self, masks: Masks, trust: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (N,): as they came out, or as guessed, so many deviations higher."""
         p = self._archive.known(masks)
         unknown = np.isnan(p)
         if unknown.any():
             mean, deviation = self._guessed(mask_keys(masks[unknown]))
-            p[unknown] = sigmoid(mean + trust * deviation)
+            p[unknown] = sigmoid(mean + np.broadcast_to(trust, len(p))[unknown] * deviation)
         return p
 
     def _guessed(self, keys: list[bytes]) -> NDArray[np.float64]:

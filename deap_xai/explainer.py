@@ -336,7 +336,7 @@ class Explainer:
         more = 0.15 * confirms
         try:
             with budget.holding_back(held, 0.15 + more):
-                found = self.search(evaluator, fitness)
+                found, cut = self.search(evaluator, fitness), not budget.allowed(1)
             patience, budget.patience = budget.patience, None  # neither dropping nor checks lose it
             most = patience and max(patience, evaluator.n_segments)  # a whole round at least
             with suppress(BudgetExhausted), budget.holding_back(few, 0.05 + more, most):
@@ -346,7 +346,7 @@ class Explainer:
                 raise
             budget.calls = budget.spent  # whoever pressed Ctrl-C doesn't wait for checks either
             return [SEARCH_INTERRUPTED]
-        return unbred(found, len(fitness.evaluated))
+        return unbred(found, len(fitness.evaluated), cut)
 
     def _drop(self, evaluator: Evaluator) -> None:
         """Ask for the picked mask without each of its superpixels, until none can go."""

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import deap_xai as dx
 from deap_xai import Explainer
 from deap_xai.algorithms import algorithms
+from deap_xai.demo import creature
 from deap_xai.errors import BackendError, DeapXaiError, ImageError, SettingError
 from deap_xai.processes import one_blas_thread
 
@@ -85,6 +86,17 @@ def test_a_search_without_offspring_is_told(make_explainer, image, algorithm):
     assert told(budget=25)
     assert not told(budget=1)  # nobody was evaluated, which is told instead
     assert not told(budget=90)
+
+
+def test_offspring_that_the_budget_cut_off_are_no_reason_to_breed_more():
+    def notes(budget):
+        robust = {"algorithm": "eaNSGA2", "objectives": ["robustness:fills=black+grey+noise"]}
+        explainer = Explainer("demo", population=20, budget=budget, **robust)
+        return " ".join(explainer.explain(creature(1).image).warnings)
+
+    # Twenty individuals under three fills are 60 model calls, and 24 are left to the checks.
+    assert "first generation: no offspring has a fitness; allow more model calls" in notes(120)
+    assert "first generation" not in notes(200)
 
 
 def test_a_first_generation_that_nobody_chose_is_told(make_explainer, image):

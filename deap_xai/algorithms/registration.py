@@ -101,7 +101,7 @@ def unheeded(
     ]
 
 
-def unbred(found: Any, evaluated: int) -> list[str]:
+def unbred(found: Any, evaluated: int, cut: bool) -> list[str]:
     """What a reader should know where a search ended before anybody was bred.
 
     Parameters
@@ -110,17 +110,19 @@ def unbred(found: Any, evaluated: int) -> list[str]:
         What the algorithm returned: of a population and a logbook the latter is looked at.
     evaluated
         How many distinct individuals were; of none something else is told.
+    cut
+        Whether the budget ended the search: those bred may be without a fitness for that alone.
 
     Examples
     --------
     >>> logbook = tools.Logbook()
     >>> logbook.record(gen=0, nevals=40)
-    >>> unbred(([], logbook), evaluated=40)[0].partition(":")[0]
+    >>> unbred(([], logbook), evaluated=40, cut=True)[0].partition(":")[0]
     'the search ended within its first generation'
-    >>> unbred(([], logbook), evaluated=50)
+    >>> unbred(([], logbook), evaluated=50, cut=True)
     []
     >>> logbook.record(gen=1, nevals=0)
-    >>> unbred(([], logbook), evaluated=40)[0].partition(";")[0]
+    >>> unbred(([], logbook), evaluated=40, cut=False)[0].partition(";")[0]
     'nobody new was bred after the first generation'
     """
     logbook = found[-1] if isinstance(found, tuple) and found else None
@@ -131,14 +133,14 @@ def unbred(found: Any, evaluated: int) -> list[str]:
     later = [row.get("nevals", 0) for row in logbook if row.get("gen") != 0]
     if any(later) or not 0 < evaluated <= begun:
         return []
-    if later:
+    if later and not cut:
         return [
             "nobody new was bred after the first generation; raise the probabilities of crossover "
             "and mutation, or take other operators"
         ]
     return [
-        "the search ended within its first generation: nobody was bred; allow more model calls, "
-        "time, patience or generations, or a smaller population"
+        "the search ended within its first generation: no offspring has a fitness; allow more "
+        "model calls, time, patience or generations, or a smaller population"
     ]
 
 

@@ -198,7 +198,8 @@ class RunFolder:
         before = facts["settings"]
         changed = [
             f"{key}: there {before.get(key)!r}, now {settings.get(key)!r}"
-            for key in sorted({*before, *settings})
+            # Last what no reader can make anything of.
+            for key in sorted({*before, *settings}, key=lambda key: (key == "contents", key))
             if before.get(key) != settings.get(key)
         ]
         raise RunError(

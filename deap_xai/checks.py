@@ -111,7 +111,8 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask, before: int
     before
         How many masks the archive held before the checks.
     """
-    full, empty, rest = own.archive.known(np.vstack([full_and_empty(len(mask)), ~mask])).tolist()
+    views = np.vstack([full_and_empty(len(mask)), ~mask, mask])
+    full, empty, rest, kept = own.archive.known(views).tolist()
     notes = [own.backend.caution] if own.backend.caution else []
     if asked < own.n_segments / 2:
         notes.append(
@@ -134,9 +135,10 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask, before: int
             "fill nothing in the picture is needed for the answer; try another fill"
         )
     elif reaches(rest, PASSES * full):
+        enough = "enough for the answer, but " if reaches(kept, PASSES * full) else ""
         notes.append(
             f"the rest alone, without the kept part, gives {rest:.3f}, the full view {full:.3f}: "
-            "what is kept is enough for the answer, but not needed"
+            f"what is kept is {enough}not needed"
         )
     if mask.sum() >= MOST * len(mask):
         notes.append(

@@ -557,6 +557,19 @@ def test_a_rest_that_is_enough_as_well_is_said(twice):
     )
 
 
+def test_a_part_that_is_neither_enough_nor_needed_is_said():
+    def slowly(views):
+        p = 0.9 * (views.mean(axis=(1, 2, 3)) / 255) ** 0.3
+        return np.stack([1 - p, p], axis=1)
+
+    white = np.full((16, 16, 3), 255, np.uint8)
+    settings = {"segments": "grid:n_segments=16", "fill": "black", "budget": 60}
+    e = dx.Explainer(slowly, pick="within:k=1", **settings).explain(white, target=1)
+    assert e.probability < 0.9 * e.probability_full
+    (note,) = [note for note in e.warnings if note.startswith("the rest alone")]
+    assert note.endswith("the full view 0.900: what is kept is not needed")
+
+
 def test_a_class_that_the_model_hardly_sees_is_said(make_explainer, image):
     faint = make_explainer(model=lambda x: np.full((len(x), 2), [1 - 1e-4, 1e-4]), budget=30)
     assert faint.explain(image, target=1).warnings[0] == (

@@ -781,6 +781,8 @@ def test_a_model_that_changes_behind_its_name_is_another(pictures, tmp_path, mon
     model_of_a_run.net = made(1)
     with pytest.raises(RunError, match=r"other settings \(contents: there"):
         run()
+    with pytest.raises(RunError, match=r"other settings \(seed: there 0, now 1; contents: there"):
+        run(seed=1)  # what can be read stands first
 
 
 class Cut:

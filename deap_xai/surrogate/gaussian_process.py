@@ -42,6 +42,9 @@ FIRST, CAP, SLACK = 8, 256, 64
 """Observations at which the prior is first learnt anew, and again at each doubling; observations
 kept; and how many more may gather before the oldest are forgotten."""
 
+ROWS = 64
+"""Of a triangular product, computed at a time."""
+
 
 class _Points(NamedTuple):
     """Masks as the kernel needs them: M (N, S), M·R (N, S), the norms sqrt(m·R·m) (N,), and whether
@@ -87,7 +90,7 @@ class GaussianProcess:
     Machine Learning Research 1, 2001). This is done anew, and the rival classes are chosen anew,
     at 8, 16, 32, … observations, whenever some are forgotten, and by :meth:`fit`.
 
-    New observations extend the Cholesky factor; beyond some 300, the least useful are forgotten,
+    New observations extend that factor's inverse; beyond some 300, the least useful are forgotten,
     so that a step costs the same however long the search.
 
     Parameters
@@ -243,27 +246,20 @@ class GaussianProcess:
         self._linear = self._prior / float(correlation.sum())
         self._known = self._points(self._masks)
         kernel = self._kernel(self._known, self._known) + np.diag(self._noise(self._p))
-        self._factor = root_of(kernel)
-        residual = values - self._mean(self._known)
-        self._whitened = solve_triangular(self._factor, residual, lower=True, check_finite=False)
+        self._inverse = _inverse(root_of(kernel))
+        self._whitened = _product(self._inverse, values - self._mean(self._known))
 
     def _extend(self, n: int) -> None:
-        """Add rows for the last n observations to the Cholesky factor."""
+        """Add rows for the last n observations to the Cholesky factor's inverse."""
         new, p = self._points(self._masks[-n:]), self._p[-n:]
-        side = solve_triangular(
-            self._factor, self._kernel(self._known, new), lower=True, check_finite=False
-        )
+        side = _product(self._inverse, self._kernel(self._known, new))
         corner = self._kernel(new, new) + np.diag(self._noise(p)) - side.T @ side
-        corner = root_of(corner)
-        before = len(self._whitened)
-        factor = np.zeros((before + n, before + n))
-        factor[:before, :before], factor[before:, :before] = self._factor, side.T
-        factor[before:, before:] = corner
+        corner = _inverse(root_of(corner))
+        inverse = np.pad(self._inverse, ((0, n), (0, n)))
+        inverse[-n:, :-n], inverse[-n:, -n:] = -corner @ (side.T @ self._inverse), corner
         residual = self._values(np.array(self._answers[-n:])) - self._mean(new)
-        added = solve_triangular(
-            corner, residual - side.T @ self._whitened, lower=True, check_finite=False
-        )
-        self._factor, self._whitened = factor, np.concatenate([self._whitened, added])
+        added = corner @ (residual - side.T @ self._whitened)
+        self._inverse, self._whitened = inverse, np.concatenate([self._whitened, added])
         self._known = _Points(*map(np.concatenate, zip(self._known, new, strict=True)))
 
     def _forget(self) -> None:
@@ -310,8 +306,7 @@ class GaussianProcess:
 
     def _posterior(self, masks: Masks) -> tuple[_Points, Floats, Floats]:
         points = self._points(masks)
-        kernel = self._kernel(self._known, points)
-        explained = solve_triangular(self._factor, kernel, lower=True, check_finite=False)
+        explained = _product(self._inverse, self._kernel(self._known, points))
         logs = (self._mean(points) + explained.T @ self._whitened)[:, :-1]
         top = logs[:, 1:].max(axis=1)
         rivals = np.log(np.exp(logs[:, 1:] - top[:, None]).sum(axis=1)) + top
@@ -326,14 +321,11 @@ class GaussianProcess:
     def _learnt_weights(self) -> Floats:
         """Mean of the linear part's weights in the logit, less the prior mean: (S,)."""
         whitened = self._whitened[:, -1]
-        alpha = solve_triangular(self._factor.T, whitened, check_finite=False)
-        return self._linear * (self._known.spread.T @ alpha)
+        return self._linear * (self._known.spread.T @ (self._inverse.T @ whitened))
 
     def _explained_weights(self) -> Floats:
         """The root of what the observations take from the weights' prior covariance: (n, S)."""
-        return solve_triangular(
-            self._factor, self._linear * self._known.spread, lower=True, check_finite=False
-        )
+        return _product(self._inverse, self._linear * self._known.spread)
 
 
 def _completed(answers: Probabilities, target: int) -> Probabilities:
@@ -361,6 +353,20 @@ def _logit(p: Floats) -> Floats:
     # Near 1 small differences still tell good masks apart.
     p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-5)
     return np.log(p / (1 - p))
+
+
+def _inverse(lower: Floats) -> Floats:
+    """Of a lower triangular matrix (N, N)."""
+    return solve_triangular(lower, np.eye(len(lower)), lower=True, check_finite=False)
+
+
+def _product(lower: Floats, some: Floats) -> Floats:
+    """Of a lower triangular matrix (N, N) and one (N, K): faster, as half of it is left out."""
+    out = np.empty((len(lower), some.shape[1]))
+    for start in range(0, len(lower), ROWS):
+        stop = min(len(lower), start + ROWS)
+        np.matmul(lower[start:stop, :stop], some[:stop], out=out[start:stop])
+    return out
 
 
 def root_of(covariance: Floats) -> Floats:

@@ -80,7 +80,7 @@ class Ranking:
         self._archive, self._model = archive, model
         self._best, self._seen = np.zeros(0, int), 0  # the best of each size, of so many masks
         self._hoped: list[Order] = []  # those last asked about
-        self._guesses: dict[bytes, tuple[float, float]] | None = None
+        self._looked_up: _Beliefs | None = None
         self.order: Order = np.arange(archive.masks.shape[1])
         self.trade, self.floor = TRADE, -np.inf
 
@@ -125,12 +125,13 @@ class Ranking:
         Each time at most so many rounds of climbing; fewer, where no superpixel's move is a gain
         any more.
         """
-        self._guesses = {}  # until it is done neither the model nor the archive changes
+        # Until it is done neither the model nor the archive changes.
+        self._looked_up = _Beliefs(self._archive, self._model)
         self._conclude(rng, rounds, FIRST)
         most = self._insertion(self.order, -DOUBT)
         self.floor = most - (1 - LEAD) * max(most - self._insertion(self._grown(), 0), 0)
         self._conclude(rng, rounds, THEN)
-        self._guesses, self.floor = None, -np.inf
+        self._looked_up, self.floor = None, -np.inf
         values = np.empty(len(self.order))
         values[self.order] = np.sort(self._model.weights())[::-1]
         return values
@@ -246,22 +247,8 @@ class Ranking:
 
     def _belief(self, masks: Masks, trust: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (N,): as they came out, or as guessed, so many deviations higher."""
-        p = self._archive.known(masks)
-        unknown = np.isnan(p)
-        if unknown.any():
-            mean, deviation = self._guessed(mask_keys(masks[unknown]))
-            p[unknown] = sigmoid(mean + np.broadcast_to(trust, len(p))[unknown] * deviation)
-        return p
-
-    def _guessed(self, keys: list[bytes]) -> NDArray[np.float64]:
-        """Mean and standard deviation of the logit, as the model has them: (2, N)."""
-        guesses = {} if self._guesses is None else self._guesses
-        new = [key for key in dict.fromkeys(keys) if key not in guesses]
-        if new:
-            masks = np.frombuffer(b"".join(new), bool).reshape(len(new), -1)
-            both = np.broadcast_arrays(*self._model.predict(masks))
-            guesses |= zip(new, np.transpose(both).tolist(), strict=True)
-        return np.array([guesses[key] for key in keys]).T
+        looked_up = self._looked_up or _Beliefs(self._archive, self._model)
+        return looked_up(masks, trust)
 
     def _suggestions(self) -> list[Order]:
         """Orders by the model's weights, by membership along the front, and by chains."""
@@ -292,7 +279,7 @@ class Ranking:
         chains = []
         for loss in GAPS:
             gains = np.full((len(masks), len(masks)), -np.inf)
-            gains[small, large] = steps - loss * (gaps - 1)
+            gains[large, small] = steps - loss * (gaps - 1)
             chains.append(_kept(masks, gains))
         return chains
 
@@ -311,11 +298,43 @@ class Ranking:
         return np.vstack([empty, masks[inner], full])
 
 
+class _Beliefs:
+    """What the archive, or else the model, says of masks; each is looked up once."""
+
+    def __init__(self, archive: Archive, model: Any) -> None:
+        self._archive, self._model = archive, model
+        self._rows: dict[bytes, int] = {}
+        # The probability evaluated, else NaN; mean and standard deviation of the logit guessed.
+        self._table = np.zeros((0, 3))
+
+    def __call__(self, masks: Masks, trust: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities (N,): as they came out, or as guessed, so many deviations higher."""
+        keys = mask_keys(masks)
+        new = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        if new:
+            self._look_up(new, masks.shape[1])
+        p, mean, deviation = self._table[[self._rows[key] for key in keys]].T
+        return np.where(np.isnan(p), sigmoid(mean + trust * deviation), p)
+
+    def _look_up(self, keys: list[bytes], n_segments: int) -> None:
+        masks = np.frombuffer(b"".join(keys), bool).reshape(-1, n_segments)
+        found = np.zeros((len(keys), 3))
+        found[:, 0] = self._archive.known(masks)
+        unknown = np.isnan(found[:, 0])
+        if unknown.any():
+            found[unknown, 1], found[unknown, 2] = self._model.predict(masks[unknown])
+        self._rows |= zip(keys, range(len(self._rows), len(self._rows) + len(keys)), strict=True)
+        self._table = np.concatenate([self._table, found])
+
+
 def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many masks of the chain with the largest sum of steps (N, N) keep each superpixel."""
+    """How many masks of the chain with the largest sum of steps keep each superpixel: (S,).
+
+    Row j of the steps (N, N) has those to the j-th mask.
+    """
     total, before = np.zeros(len(masks)), np.zeros(len(masks), int)
     for j in range(1, len(masks)):
-        reach = total[:j] + steps[:j, j]
+        reach = total[:j] + steps[j, :j]
         before[j] = reach.argmax()
         total[j] = reach[before[j]]
     place, kept = len(masks) - 1, np.zeros(masks.shape[1])

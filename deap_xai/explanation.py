@@ -286,7 +286,7 @@ class Explanation:
         OSError
             If the file can't be written.
         SettingError
-            If there is a file of that name, which doesn't end in .html or .htm.
+            If its name ends otherwise than in .html or .htm, as a photograph's does.
         """
         from deap_xai.pages import encoded, explanation_page
 

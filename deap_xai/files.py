@@ -45,17 +45,16 @@ def write_whole(path: Path, data: bytes) -> Path:
 
 
 def check_page(path: Path) -> None:
-    """See that a page isn't written over something that is none, such as the photograph.
+    """See that a page isn't taken for something that it isn't, such as the photograph.
 
     Raises
     ------
     SettingError
-        If there is a file whose name doesn't end as a page's does.
+        If its name ends otherwise than a page's; or has no ending, and the file is there already.
     """
-    if path.suffix.lower() not in PAGES and path.is_file():
-        raise SettingError(
-            f"{path} is there already and no page; name a file that ends in {' or '.join(PAGES)}"
-        )
+    ending = path.suffix.lower()
+    if ending not in PAGES and (ending or path.is_file()):
+        raise SettingError(f"a page is HTML; got {path}; name a file that ends in {PAGES[0]}")
 
 
 def part_of(path: Path) -> Path:

@@ -60,7 +60,8 @@ class Objective(NamedTuple):
         """The objective's value for each mask, (N,); never NaN."""
         answer = self.function(evaluator, masks)
         try:
-            values = np.asarray(answer, dtype=float)
+            # Of complex numbers NumPy would drop the imaginary part.
+            values = np.asarray(None if np.iscomplexobj(answer) else answer, dtype=float)
         except (TypeError, ValueError):  # text, None, rows of different lengths
             values = np.zeros(0)
         if values.shape != (len(masks),) or not np.isfinite(values).all():
@@ -123,8 +124,18 @@ def contrast(evaluator: Evaluator, masks: Masks, /, *, other: int | str) -> Valu
     ----------
     other
         Index or name of the other class.
+
+    Raises
+    ------
+    SettingError
+        If there is no such class, or it is the target itself.
     """
     index = class_index(other, evaluator.backend.class_names, "contrast's other class")
+    if index == evaluator.target:
+        raise SettingError(
+            f"contrast's other class, {other!r}, is the one explained, so that the difference is 0 "
+            "for every mask; name another, or another target"
+        )
     return evaluator.probabilities(masks) - evaluator.probabilities(masks, target=index)
 
 

@@ -427,6 +427,12 @@ def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
     assert sizes == [1, 4, 64, 80, 41, 32]
 
 
+def test_a_module_of_one_channel_needs_its_transform():
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+    with pytest.raises(BackendError, match="Sequential doesn't take RGB .*such as .*Grayscale"):
+        TorchBackend(module, device="cpu").predict(picture()[None])
+
+
 @pytest.mark.parametrize("device", ["nonsense", "cuda:77", "xpu:5"])
 def test_devices_that_are_not_there(device):
     with pytest.raises(SettingError, match=f"device '{device}' can't be used; present here: .*cpu"):

@@ -160,6 +160,11 @@ def test_a_model_that_fails_on_one_image_does_not_end_the_others(folder, monkeyp
         (["frog.png", "--target", "2"], 1, "this model has no class 2; its 2 classes are 0..1"),
         (["frog.png", "--out", "frog.png/x"], 1, "can't write to frog.png/x"),
         (["frog.png", "--set", "mate"], 2, "expected ROLE=SPEC, such as mate=cxTwoPoint"),
+        (
+            ["frog.png", "--set", "mate=cxUniform", "--set", "mate=cxRegion"],
+            2,
+            "--set: 'mate' is given twice, cxUniform and cxRegion; a role has one operator",
+        ),
         (["frog.png", "--budget", "0"], 2, "0 is not in the range"),
         (["frog.png", "--population", "1"], 2, "1 is not in the range"),
         (["frog.png", "--seed", "-1"], 2, "-1 is not in the range"),
@@ -434,14 +439,21 @@ def test_nothing_of_the_users_is_written_over(folder):
     assert "would write over frog.png, which is to be explained" in only_line(result, 2)
     for name in ("frog.png", "note.txt"):
         result = run("frog.png", "--report", name)
-        assert f"{name} is there already and no page" in only_line(result, 1)
+        assert f"a page is HTML; got {name}; name a file that ends in .html" in only_line(result, 1)
     assert Path("frog.png").read_bytes() == photograph
     assert Path("note.txt").read_text() == "mine"
     for _ in range(2):  # a page may be made anew
         assert run("frog.png", "--report", "page.html", "--out", "out").exit_code == 0
     explanation = Explanation.load("out/frog.npz")
-    with pytest.raises(SettingError, match=r"frog\.png is there already"):
+    with pytest.raises(SettingError, match=r"a page is HTML; got frog\.png"):
         explanation.report("frog.png")
+    for made in ("rep.pdf", "bare"):  # no name's ending is a page's, whether or not it is there
+        Path("bare").write_text("mine")
+        with pytest.raises(SettingError, match=f"a page is HTML; got {made}"):
+            explanation.report(made)
+        assert not Path("rep.pdf").exists()
+    assert Path("bare").read_text() == "mine"
+    assert explanation.report("other").read_text("utf-8").startswith("<!doctype html>")
 
 
 def test_the_place_of_an_error_in_the_users_model_is_told(folder):

@@ -306,6 +306,8 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         (PAIR, {"jobs": 0}, "jobs must be a number of processes, or -1"),
         (PAIR, {"images": []}, "no image was given"),
         (PAIR, {"models": {}}, "no model was given"),
+        (PAIR, {"models": ["demo", "demo"]}, "the models 'demo' and 'demo-2' are the same"),
+        ({**PAIR, "x": {"operators": {"mat": "cxUniform"}}}, {}, "variant 'x': unknown role 'mat'"),
         ({**PAIR, "x": {"operators": {"mate": "cxUniformm"}}}, {}, "variant 'x': unknown operator"),
         ({**PAIR, "x": {"operators": {"mate": idle}}}, {}, "variant 'x': mate operator 'idle'"),
     ],
@@ -527,11 +529,13 @@ def test_identity_of_a_network_is_that_of_its_weights():
 def test_a_picture_is_named_by_its_file(compared, image, tmp_path):
     from PIL import Image as PILImage
 
-    paths = [tmp_path / "frog.png", tmp_path / "b" / "frog.png"]
+    paths = [tmp_path / "frog.png", tmp_path / "b" / "frog.png", tmp_path / "copy.png"]
     paths[1].parent.mkdir()
-    for path in paths:
-        PILImage.fromarray(image).save(path)
-    found = compared(images=paths, seeds=1)
+    for path, pixels in zip(paths, (image, image[::-1], image), strict=True):
+        PILImage.fromarray(pixels).save(path)
+    with pytest.raises(SettingError, match="the images 'frog' and 'copy' are the same; a copy"):
+        compared(images=[paths[0], paths[2]])
+    found = compared(images=paths[:2], seeds=1)
     assert list(dict.fromkeys(found.table["image"])) == ["frog", "frog-2"]
     assert image.shape == (SIDE * CELL, SIDE * CELL, 3)
 

@@ -182,6 +182,21 @@ def test_modules_that_can_not_be_converted(engine, precision, message, installed
         load_backend(Stubborn(), size=12, device="cpu", engine=engine, precision=precision)
 
 
+def test_what_the_exporter_says_of_a_module(installed, capfd):
+    """The reason in one line, and nothing beside it on the screen."""
+    if "onnx" not in installed:
+        pytest.skip("needs the extra onnx")
+
+    class Undecided(nn.Module):
+        def forward(self, x):
+            means = x.mean(dim=(2, 3))
+            return (means if means.sum().item() > 1e9 else 2 * means) @ torch.ones(3, 4)
+
+    with pytest.raises(BackendError, match=r"\(GuardOnDataDependentSymNode: .*\); export it"):
+        load_backend(Undecided(), size=12, device="cpu", engine="onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_modules_that_do_not_run_in_bf16():
     class Mixed(nn.Module):
         def __init__(self):

@@ -193,6 +193,10 @@ def test_options_left_at_none_and_devices_of_functions_do_not_count():
     backend = load_backend(halves, weights=None, device="cpu", batch_size=3)
     assert backend.batch_size == 3
     assert isinstance(backend, Backend)
+    with pytest.raises(SettingError, match="device 'cuda' doesn't apply: a function runs where"):
+        load_backend(halves, device="cuda")
+    with pytest.raises(SettingError, match="device 'mps' doesn't apply: the engines of a file"):
+        load_backend("model.onnx", device="mps")
 
 
 def test_names_that_only_case_tells_apart():

@@ -111,6 +111,8 @@ def test_contrast_by_name(make_evaluator):
         values("contrast:other=a cow", evaluator, masks)
     with pytest.raises(SettingError, match="this model has no class 2; its 2"):
         values("contrast:other=2", evaluator, masks)
+    with pytest.raises(SettingError, match="other class, 'a frog', is the one explained"):
+        values("contrast:other=a frog", evaluator, masks)
 
 
 def test_one_piece_that_touches_nothing():
@@ -190,6 +192,7 @@ def test_what_is_no_objective(specs, message):
         np.nan,
         [1.0, np.nan],
         [1.0, np.inf],
+        [1.0, 1.0 + 2.0j],
         3.0,
         [1.0],
         [[1.0], [2.0]],

@@ -114,7 +114,7 @@ def test_a_list_and_a_table(pictures, tmp_path):
     assert source == str(pictures / "notes.txt")
     assert [item.image for item in items] == ["b.png", "sub/a.png"]  # each once, sorted
     (pictures / "all.csv").write_text(
-        "\ufeffpath, label ,target,more\nb.png,frog,1,x\nb.png,frog,0,y\na.png,toad,,z\n,,,\n"
+        "\ufeffPath, label ,TARGET,more\nb.png,frog,1,x\nb.png,frog,0,y\na.png,toad,,z\n,,,\n"
     )
     settings = {**SMALL, "class_names": ["toad", "frog"]}
     dx.batch(pictures / "all.csv", CellModel(), tmp_path / "run", **settings)
@@ -425,6 +425,9 @@ def test_what_makes_no_sense_is_said_before_anything_is_written(
 def test_lists_that_can_not_be_read(tmp_path):
     (tmp_path / "x.csv").write_text("file,label\na.png,b\n")
     with pytest.raises(SettingError, match="has the columns file, label; expected one"):
+        list_items(tmp_path / "x.csv", tmp_path)
+    (tmp_path / "x.csv").write_text("path,label,Label \na.png,b,c\n")
+    with pytest.raises(SettingError, match="has 2 columns called 'label'; expected one"):
         list_items(tmp_path / "x.csv", tmp_path)
     (tmp_path / "x.png").write_bytes(b"\x89PNG\xff")
     with pytest.raises(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +55,9 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
 
     sample = torch.zeros(2, 3, height, width)  # a batch of one would be taken for a constant
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter's own ways
+        # Of the exporter's own ways; where it fails it prints all that it had.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 backend.plain_module(),
                 (sample,),
@@ -65,9 +68,10 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
             assert program is not None
             return bytes(program.model_proto.SerializeToString())
     except Exception as error:  # the exporter may fail in any way on a module of the user's
+        why = _first_line(error.__cause__ or error)  # the exporter's own words are advice
         raise BackendError(
-            f"torch can't export {backend.name} to ONNX ({_first_line(error)}); export it yourself "
-            "and give the file, or use another engine"
+            f"torch can't export {backend.name} to ONNX ({why}); export it yourself and give the "
+            "file, or use another engine"
         ) from error
 
 
@@ -110,6 +114,6 @@ def _dtype(kind: str) -> str:
     return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

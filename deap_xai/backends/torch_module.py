@@ -264,6 +264,12 @@ class TorchBackend(Backend):
         try:
             output = self._module(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
+            if self._transform is None and "channels" in str(error):
+                raise BackendError(
+                    f"{self.name} doesn't take RGB views ({error}); give the transform that it was "
+                    "trained with, such as one with torchvision's Grayscale, as transform or in a "
+                    "TorchBackend"
+                ) from error
             if self.reference is None or is_out_of_memory(error):
                 raise
             raise BackendError(

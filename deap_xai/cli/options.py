@@ -90,9 +90,17 @@ def explainer_settings(options: dict[str, Any]) -> dict[str, Any]:
             f"{classes.name} isn't text; expected class names in UTF-8, one a line",
             param_hint="--classes",
         ) from error
+    operators: dict[str, str] = {}
+    for role, spec in (key_and_spec(text, "--set") for text in settings["operators"]):
+        if role in operators:
+            raise click.BadParameter(
+                f"{role!r} is given twice, {operators[role]} and {spec}; a role has one operator",
+                param_hint="--set",
+            )
+        operators[role] = spec
     return {
         **settings,
-        "operators": dict(key_and_spec(text, "--set") for text in settings["operators"]),
+        "operators": operators,
         "objectives": settings["objectives"] or None,
         "class_names": names,
     }

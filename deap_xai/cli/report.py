@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from deap_xai.cli.group import main
-from deap_xai.files import PAGES
 
 __all__ = ["report"]
 
@@ -28,7 +27,6 @@ def report(source: Path, out: Path | None) -> None:
     page = out or (source / "report" / "index.html" if is_run else source.with_suffix(".html"))
     try:
         written = report_run(source, page) if is_run else report_file(source, page)
-        no_page = written.suffix.lower() not in PAGES
-        click.echo(f"wrote {written}{', an HTML page whatever its name says' * no_page}")
+        click.echo(f"wrote {written}")
     except OSError as error:
         raise click.ClickException(f"can't write {page}: {error.strerror}") from error

@@ -119,7 +119,9 @@ class Design:
 
     def _set_up(self, variant: str, backend: Backend, image: Image) -> None:
         try:
-            Explainer(backend, **self.search_settings(variant)).toolbox(image)
+            explainer = Explainer(backend, **self.search_settings(variant))
+            explainer.check_roles()  # a toolbox takes any
+            explainer.toolbox(image)
         except DeapXaiError as error:
             raise SettingError(f"variant {variant!r}: {error}") from error
 
@@ -136,7 +138,8 @@ def make_design(
     Raises
     ------
     SettingError
-        If something is missing, or a setting isn't one that may vary.
+        If something is missing, an image or a model comes twice, or a setting isn't one that may
+        vary.
     """
     variants = _texts(variants, "variant") if isinstance(variants, Mapping) else {}
     if len(variants) < 2:
@@ -148,9 +151,14 @@ def make_design(
         _check_names(f"variant {name!r}", settings, SEARCH)
     _check_names("base", base, (*SEARCH, *MODEL, "budget"))
     named = _named(images, image_name, "image")
+    loaded = {name: load_image(image) for name, image in named.items()}
+    _check_apart("image", {name: (one.shape, one.tobytes()) for name, one in loaded.items()})
+    models = _named(models, _model_name, "model")
+    own = {name: one if isinstance(one, str) else id(one) for name, one in models.items()}
+    _check_apart("model", own)
     return Design(
-        images={name: load_image(image) for name, image in named.items()},
-        models=_named(models, _model_name, "model"),
+        images=loaded,
+        models=models,
         variants=variants,
         base=dict(base),
         budget=BUDGET if base.get("budget") is None else base["budget"],
@@ -249,6 +257,18 @@ def _named(given: Any, name_of: Any, what: str) -> dict[str, Any]:
     if not found:
         raise SettingError(f"no {what} was given; expected at least one")
     return found
+
+
+def _check_apart(what: str, known: Mapping[str, Any]) -> None:
+    """Refuse two names for one thing: in the tests they would count as two problems."""
+    first: dict[Any, str] = {}
+    for name, thing in known.items():
+        other = first.setdefault(thing, name)
+        if other != name:
+            raise SettingError(
+                f"the {what}s {other!r} and {name!r} are the same; a copy is no further problem, "
+                "it would only make differences look surer than they are: give each once"
+            )
 
 
 def _texts(given: Mapping[Any, Any], what: str) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     images
         A folder, searched with its sub-folders, links to folders among them, for files that end
         as images do (hidden ones and the run's own folder aside); a ``.csv`` file with a column
-        ``path`` and perhaps ``target`` and ``label``; any other file as a list, one path a line,
-        where empty lines and those that begin with ``#`` are skipped; or the paths themselves. A
-        list's and a table's relative paths start at its own folder.
+        ``path`` and perhaps ``target`` and ``label``, in either case; any other file as a list, one
+        path a line, where empty lines and those that begin with ``#`` are skipped; or the paths
+        themselves. A list's and a table's relative paths start at its own folder.
     out
         Folder of the run.
 
@@ -72,8 +72,8 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
     ImageError
         If there is no image.
     SettingError
-        If a folder, list or table can't be read, or a table has no column ``path``, or has two
-        labels for one image.
+        If a folder, list or table can't be read, or a table has no column ``path``, or has one
+        of these twice, or two labels for one image.
 
     Examples
     --------
@@ -234,8 +234,13 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
             "closed"
         )
     table = csv.DictReader(io.StringIO(text))
-    columns = [(name or "").strip() for name in table.fieldnames or ()]
+    columns = [(name or "").strip().lower() for name in table.fieldnames or ()]
     table.fieldnames = columns
+    for name in ("path", "target", "label"):
+        if columns.count(name) > 1:
+            raise SettingError(
+                f"{os.fspath(file)} has {columns.count(name)} columns called {name!r}; expected one"
+            )
     if "path" not in columns:
         raise SettingError(
             f"{os.fspath(file)} has the columns {', '.join(columns) or '(none)'}; expected one "

@@ -429,7 +429,7 @@ def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
 
 def test_a_module_of_one_channel_needs_its_transform():
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
-    with pytest.raises(BackendError, match="Sequential doesn't take RGB .*such as .*Grayscale"):
+    with pytest.raises(BackendError, match=r"Sequential doesn't take RGB .*such as .*Grayscale"):
         TorchBackend(module, device="cpu").predict(picture()[None])
 
 

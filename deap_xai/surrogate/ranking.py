@@ -330,13 +330,14 @@ class _Beliefs:
 def _kept(masks: Masks, steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """How many masks of the chain with the largest sum of steps keep each superpixel: (S,).
 
-    Row j of the steps (N, N) has those to the j-th mask.
+    Masks come by size; row j of the steps (N, N) has those to the j-th.
     """
     total, before = np.zeros(len(masks)), np.zeros(len(masks), int)
-    for j in range(1, len(masks)):
-        reach = total[:j] + steps[j, :j]
-        before[j] = reach.argmax()
-        total[j] = reach[before[j]]
+    starts = np.flatnonzero(np.diff(masks.sum(axis=1))) + 1
+    for start, stop in zip(starts, [*starts[1:], len(masks)], strict=True):
+        reach = total[:start] + steps[start:stop, :start]
+        before[start:stop] = reach.argmax(axis=1)
+        total[start:stop] = reach.max(axis=1)
     place, kept = len(masks) - 1, np.zeros(masks.shape[1])
     while place:
         place = before[place]

@@ -319,6 +319,9 @@ def test_only_one_candidate_is_not_measured(paces, monkeypatch):
     monkeypatch.setattr(engines, "seconds", None)
     backend = auto(precision="fp32")
     assert backend.choice == "engine torch fp32, the only one here"
+    opaque = load_backend(nn.Flatten(), transform=lambda image: torch.zeros(3, 8, 8), device="cpu",
+                          engine="auto", precision="fp32")  # fmt: skip
+    assert opaque.choice.endswith("; onnx and openvino need a transform that can be taken apart")
     assert backend.reference is None
 
 

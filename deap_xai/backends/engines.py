@@ -93,7 +93,10 @@ def module_on(own: TorchBackend, engine: str, precision: str) -> Backend:
             f"{str(own.device)!r}"
             f"{', its transform is opaque' * (own.preparation is None)}; use engine='torch'"
         )
-    return _on(own, functools.partial(_converted, own), engines, engine, precision)
+    made = _on(own, functools.partial(_converted, own), engines, engine, precision)
+    if engine == "auto" and own.preparation is None:
+        made.choice += "; onnx and openvino need a transform that can be taken apart"
+    return made
 
 
 def file_on(make: Making, engines: Sequence[str], engine: str, precision: str) -> Backend:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deap_xai.errors import SettingError
 from deap_xai.registry import REGISTRIES, Registry
+from deap_xai.wording import meant
 
 __all__ = ["listing", "summary"]
 
@@ -41,8 +42,9 @@ def listing(kinds: Sequence[str] = ()) -> str:
         elif kind in known:
             sections.append(_section(kind, known[kind]))
         else:
-            every = ", ".join([*known, "engines", "models"])
-            raise SettingError(f"unknown kind {name!r}; known: {every}")
+            every = [*known, "engines", "models"]
+            hint = meant(name, every) or ";"
+            raise SettingError(f"unknown kind {name!r}{hint} known: {', '.join(every)}")
     if not kinds:
         sections.append("models\n  torchvision's classifiers: deap-xai list models names them")
     return "\n\n".join(sections)

@@ -281,6 +281,8 @@ def test_listing_of_one_kind_and_of_models():
     assert "\nfills" not in listing(["objectives"])
     assert "\n  mobilenet_v2" in listing(["models"])
     assert listing(["fill", "model"]) == listing(["fills", "models"])
+    with pytest.raises(SettingError, match=r"'modles'; did you mean 'models'\? known: "):
+        listing(["modles"])
     with pytest.raises(SettingError, match=r"unknown kind 'fruits'; known: .*models"):
         listing(["fruits"])
 

@@ -253,9 +253,9 @@ def make_comparison(
             "isn't a better search"
         )
     notes += [
-        f"all runs of {', '.join(names)} are the same, mask by mask; where searches end within "
-        "their first generation, as operators have no part then, allow more model calls or a "
-        "smaller population"
+        f"all runs of {', '.join(names)} are the same, mask by mask: they do the same, or searches "
+        "end within their first generation, in which operators have no part; then allow more model "
+        "calls or a smaller population"
         for names in _same(records)
     ]
     long = pd.concat([_trajectory(record) for record in records], ignore_index=True)

@@ -1,4 +1,4 @@
-"""From whatever the user gave to RGB pixels, and from those to the view that a model takes.
+"""From whatever the user gave to RGB pixels.
 
 Colours come out as an everyday viewer shows them: upright, transparency laid over white,
 16-bit scaled to 8-bit. Embedded colour profiles are not applied, since the loaders that
@@ -7,7 +7,6 @@ classifiers are trained with don't apply them either.
 
 from __future__ import annotations
 
-import operator
 import os
 import stat
 import sys
@@ -20,15 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from PIL.Image import Resampling, Transpose
+from PIL.Image import Transpose
 
-from deap_xai.errors import ImageError, SettingError
-from deap_xai.typing import Image, View
+from deap_xai.errors import ImageError
+from deap_xai.typing import Image
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ImageLike", "fit_image", "image_name", "load_image", "reduce_image"]
+__all__ = ["ImageLike", "image_name", "load_image"]
 
 ImageLike: TypeAlias = (
     "str | os.PathLike[str] | os.PathLike[bytes] | PIL.Image.Image | NDArray[Any] | torch.Tensor"
@@ -116,91 +115,6 @@ def image_name(image: ImageLike) -> str:
         # Not every name is UTF-8, which titles and tables must be.
         return stem.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "image"
-
-
-def fit_image(image: Image, size: int | tuple[int, int]) -> View:
-    """Bring an image to the size that a model takes, bilinear with antialiasing.
-
-    Parameters
-    ----------
-    image
-        uint8 (H, W, 3).
-    size
-        A number: the shorter side is resized to it and the centre square kept, as torchvision's
-        ``Resize`` and ``CenterCrop`` do. A pair (h, w): resized to exactly that, whatever it does
-        to the proportions. Smaller images are enlarged.
-
-    Returns
-    -------
-    View
-        uint8 (size, size, 3) or (h, w, 3), never shared with ``image``.
-
-    Raises
-    ------
-    SettingError
-        If ``size`` is neither a positive whole number nor a pair of them.
-
-    Examples
-    --------
-    >>> fit_image(np.zeros((40, 60, 3), np.uint8), 32).shape
-    (32, 32, 3)
-    >>> fit_image(np.zeros((40, 60, 3), np.uint8), (20, 50)).shape
-    (20, 50, 3)
-    """
-    height, width = image.shape[:2]
-    new_height, new_width = view_sides(size)
-    box = (0.0, 0.0, float(width), float(height))
-    if not isinstance(size, tuple | list):
-        box = _centre_box(height, width, new_height)
-    # Resizing only the part that is kept spares a panorama's long side: 1 x 60000 pixels at
-    # size 224 would otherwise become nine gigabytes before the crop.
-    picture = PIL.Image.fromarray(image)
-    return np.array(picture.resize((new_width, new_height), Resampling.BILINEAR, box=box))
-
-
-def reduce_image(image: Image, longest: int) -> View:
-    """An image whose longer side has so many pixels at most, in its own proportions.
-
-    Examples
-    --------
-    >>> reduce_image(np.zeros((40, 60, 3), np.uint8), 30).shape
-    (20, 30, 3)
-    """
-    factor = longest / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-    return fit_image(image, (height, width))
-
-
-def view_sides(size: Any) -> tuple[int, int]:
-    """Height and width of such a view; see :func:`fit_image`."""
-    try:
-        pair = size if isinstance(size, tuple | list) else (size, size)
-        height, width = (operator.index(side) for side in pair)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1 or isinstance(size, bool):
-        raise SettingError(
-            f"a view's size must be a positive whole number or a pair (height, width) of them, "
-            f"such as 224 or (224, 224); got {size!r}"
-        )
-    return height, width
-
-
-def _centre_box(height: int, width: int, size: int) -> tuple[float, float, float, float]:
-    """Where torchvision's centre crop lies, in pixels of the image before resizing."""
-    shorter = min(height, width)
-    resized_height, resized_width = int(size * height / shorter), int(size * width / shorter)
-    # torchvision rounds halves to even, as Python's round does.
-    top, left = round((resized_height - size) / 2), round((resized_width - size) / 2)
-    down, across = height / resized_height, width / resized_width
-    return (
-        left * across,
-        top * down,
-        min((left + size) * across, width),
-        min((top + size) * down, height),
-    )
 
 
 def _from_file(name: str) -> Image:
@@ -313,6 +227,11 @@ def _grey_to_rgb(grey: NDArray[np.uint8]) -> Image:
 
 def _from_array(array: NDArray[Any]) -> Image:
     _check_shape(array)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and 0 < (most := array.max()) <= 255:
+        raise ImageError(
+            f"an image array of {array.dtype} reaches to 65535, and this one to {most}, which is "
+            "black; if its values are 0..255, give image.astype(np.uint8)"
+        )
     pixels = _eight_bit(array)
     if pixels.ndim == 2:
         return _grey_to_rgb(pixels)

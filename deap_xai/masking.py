@@ -27,9 +27,10 @@ import skimage.restoration
 from numpy.typing import NDArray
 
 from deap_xai.errors import SettingError, check_count
-from deap_xai.images import fit_image, load_image
+from deap_xai.images import load_image
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Masks, Segments, View, Views
+from deap_xai.views import fit_image
 
 __all__ = [
     "MaskedView",

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from deap_xai.archive import FrontPoint
-from deap_xai.images import reduce_image
 from deap_xai.typing import Mask, Segments, View
+from deap_xai.views import reduce_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

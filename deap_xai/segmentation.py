@@ -18,9 +18,9 @@ import skimage.segmentation
 from numpy.typing import NDArray
 
 from deap_xai.errors import ImageError, SettingError, check_count
-from deap_xai.images import reduce_image
 from deap_xai.registry import Spec, registry
 from deap_xai.typing import Segments, View
+from deap_xai.views import reduce_image
 
 __all__ = [
     "Labels",

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deap_xai.errors import ImageError, SettingError
-from deap_xai.images import fit_image, image_name, load_image, reduce_image
+from deap_xai.images import image_name, load_image
+from deap_xai.views import fit_image, reduce_image
 
 
 def gradient(height: int = 6, width: int = 9) -> np.ndarray:
@@ -73,8 +74,15 @@ def test_transparent_arrays_lie_over_white(pixels):
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 65535), min_size=1, max_size=50))
 def test_sixteen_bit_arrays_are_rounded_to_the_nearest(values):
-    image = load_image(np.array([values], np.uint16))
-    assert image[0, :, 0].tolist() == [round(value / 257) for value in values]
+    image = load_image(np.array([[*values, 65535]], np.uint16))
+    assert image[0, :, 0].tolist() == [*(round(value / 257) for value in values), 255]
+
+
+def test_eight_bits_in_sixteen_are_told():
+    assert load_image(np.zeros((2, 2), np.uint16)).max() == 0
+    assert load_image(np.full((2, 2), 256, np.uint16)).max() == 1
+    with pytest.raises(ImageError, match=r"uint16 reaches to 65535, and this one to 255, which"):
+        load_image(gradient().astype(np.uint16))
 
 
 def test_floats_just_outside_are_interpolation_and_clipped():

@@ -29,7 +29,7 @@ ROOMS = [
     "operators backends",
     "explanation",
     "plotting picking pages progress saving",
-    "images segmentation geometry masking",
+    "images views segmentation geometry masking",
     "archive individual chance budget pareto",
     "registry identity",
     "specs",

@@ -26,7 +26,8 @@ from deap_xai.demo import NETWORKS, creature
 from deap_xai.demo.show import FIRST_SEED
 from deap_xai.errors import DeapXaiError, require
 from deap_xai.explanation import Explanation
-from deap_xai.images import ImageLike, image_name, load_image, reduce_image
+from deap_xai.images import ImageLike, image_name, load_image
+from deap_xai.views import reduce_image
 
 __all__ = ["Page"]
 

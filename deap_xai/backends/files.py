@@ -18,8 +18,8 @@ from deap_xai.backends.transform import split_transform
 from deap_xai.digests import plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.identity import identity
-from deap_xai.images import fit_image, view_sides
 from deap_xai.typing import Image, View
+from deap_xai.views import fit_image, view_sides
 
 __all__ = ["file"]
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from deap_xai.backends.base import Backend
 from deap_xai.digests import plain_repr
-from deap_xai.images import fit_image
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
+from deap_xai.views import fit_image
 
 __all__ = ["FunctionBackend"]
 

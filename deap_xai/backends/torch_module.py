@@ -19,9 +19,9 @@ from deap_xai.backends.transform import random_steps, split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.identity import identity
-from deap_xai.images import fit_image, reduce_image
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
+from deap_xai.views import fit_image, reduce_image
 from deap_xai.wording import shortened
 
 __all__ = ["TorchBackend", "choose_device"]

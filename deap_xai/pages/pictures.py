@@ -8,9 +8,9 @@ import io
 import numpy as np
 import PIL.Image
 
-from deap_xai.images import reduce_image
 from deap_xai.plotting import fit_labels, kept_picture
 from deap_xai.typing import Mask, Segments, View
+from deap_xai.views import reduce_image
 
 __all__ = ["LONGEST", "data_uri", "label_runs", "thumbnail"]
 

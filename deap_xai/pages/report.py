@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deap_xai.archive import FrontPoint
-from deap_xai.images import reduce_image
 from deap_xai.pages.charts import convergence_chart, front_chart, importance_colours
 from deap_xai.pages.command import command_line
 from deap_xai.pages.honesty import model_rows, sentences
 from deap_xai.pages.pictures import LONGEST, data_uri, label_runs
 from deap_xai.pages.rendering import render
 from deap_xai.plotting import FAINT, fit_labels, importance_limit, kept_picture
+from deap_xai.views import reduce_image
 from deap_xai.wording import known
 
 if TYPE_CHECKING:

@@ -192,7 +192,7 @@ def test_what_is_no_objective(specs, message):
         np.nan,
         [1.0, np.nan],
         [1.0, np.inf],
-        [1.0, 1.0 + 2.0j],
+        np.array([1.0, 1.0 + 2.0j]),
         3.0,
         [1.0],
         [[1.0], [2.0]],

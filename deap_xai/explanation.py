@@ -286,7 +286,8 @@ class Explanation:
         OSError
             If the file can't be written.
         SettingError
-            If its name ends otherwise than in .html or .htm, as a photograph's does.
+            If its name ends otherwise than in .html or .htm, as a photograph's does; or has no
+            ending, and the file is there already.
         """
         from deap_xai.pages import encoded, explanation_page
 

@@ -52,9 +52,11 @@ def check_page(path: Path) -> None:
     SettingError
         If its name ends otherwise than a page's; or has no ending, and the file is there already.
     """
-    ending = path.suffix.lower()
-    if ending not in PAGES and (ending or path.is_file()):
-        raise SettingError(f"a page is HTML; got {path}; name a file that ends in {PAGES[0]}")
+    ending, advice = path.suffix.lower(), f"name a file that ends in {PAGES[0]}"
+    if ending and ending not in PAGES:
+        raise SettingError(f"a page is HTML; got {path}; {advice}")
+    if not ending and path.is_file():
+        raise SettingError(f"{path} is there already and may be no page; {advice}")
 
 
 def part_of(path: Path) -> Path:

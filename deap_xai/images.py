@@ -227,7 +227,8 @@ def _grey_to_rgb(grey: NDArray[np.uint8]) -> Image:
 
 def _from_array(array: NDArray[Any]) -> Image:
     _check_shape(array)
-    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and 0 < (most := array.max()) <= 255:
+    colours = array[..., :3] if array.ndim == 3 else array
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and 0 < (most := colours.max()) <= 255:
         raise ImageError(
             f"an image array of {array.dtype} reaches to 65535, and this one to {most}, which is "
             "black; if its values are 0..255, give image.astype(np.uint8)"

@@ -123,18 +123,20 @@ def contrast(evaluator: Evaluator, masks: Masks, /, *, other: int | str) -> Valu
     Parameters
     ----------
     other
-        Index or name of the other class.
+        Index or name of the other class. On an image of which it is the top class, where no target
+        was named, all masks have 0.
 
     Raises
     ------
     SettingError
-        If there is no such class, or it is the target itself.
+        If there is no such class, or it is the target that was named.
     """
     index = class_index(other, evaluator.backend.class_names, "contrast's other class")
-    if index == evaluator.target:
+    # Of many images the class at the top may be the other one here and there; one named can't.
+    if index == evaluator.target == evaluator.asked:
         raise SettingError(
-            f"contrast's other class, {other!r}, is the one explained, so that the difference is 0 "
-            "for every mask; name another, or another target"
+            f"contrast's other class, {other!r}, is the target itself, so that the difference is 0 "
+            "for every mask; name another"
         )
     return evaluator.probabilities(masks) - evaluator.probabilities(masks, target=index)
 

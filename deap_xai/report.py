@@ -24,11 +24,13 @@ def report_file(saved: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     Raises
     ------
     SettingError
-        If the file isn't one that ``Explanation.save`` wrote.
+        If the file isn't one that ``Explanation.save`` wrote, or the page's name doesn't end in
+        .html or .htm.
     OSError
         If the page can't be written.
     """
     explanation = Explanation.load(saved)
+    check_page(Path(out))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     about = explanation.settings.get("image", {})  # a run notes there which image it was
     return explanation.report(out, image=about.get("path", about.get("image", "")))
@@ -50,7 +52,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     Raises
     ------
     SettingError
-        If the folder holds no run.
+        If the folder holds no run, or the page's name doesn't end in .html or .htm.
     OSError
         If the page or a picture can't be written.
     """

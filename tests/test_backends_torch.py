@@ -429,8 +429,13 @@ def test_where_sizes_are_planned_for_batches_are_filled_up_to_few(monkeypatch):
 
 def test_a_module_of_one_channel_needs_its_transform():
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
-    with pytest.raises(BackendError, match=r"Sequential doesn't take RGB .*such as .*Grayscale"):
+    with pytest.raises(
+        BackendError, match=r"Sequential takes 1 channel, and views have 3.*Grayscale"
+    ):
         TorchBackend(module, device="cpu").predict(picture()[None])
+    mistaken = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(16, 4, 3))
+    with pytest.raises(RuntimeError, match="to have 16 channels, but got 8"):
+        TorchBackend(mistaken, device="cpu").predict(picture()[None])
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:77", "xpu:5"])

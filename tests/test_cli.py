@@ -447,12 +447,13 @@ def test_nothing_of_the_users_is_written_over(folder):
     explanation = Explanation.load("out/frog.npz")
     with pytest.raises(SettingError, match=r"a page is HTML; got frog\.png"):
         explanation.report("frog.png")
-    for made in ("rep.pdf", "bare"):  # no name's ending is a page's, whether or not it is there
-        Path("bare").write_text("mine")
-        with pytest.raises(SettingError, match=f"a page is HTML; got {made}"):
-            explanation.report(made)
-        assert not Path("rep.pdf").exists()
+    Path("bare").write_text("mine")
+    for name, message in (("rep.pdf", "a page is HTML; got rep"), ("bare", "may be no page")):
+        with pytest.raises(SettingError, match=message):
+            explanation.report(name)
     assert Path("bare").read_text() == "mine"
+    assert only_line(run("frog.png", "--report", "new/rep.pdf"), 1)
+    assert not Path("new").exists()
     assert explanation.report("other").read_text("utf-8").startswith("<!doctype html>")
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 import unittest.mock
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -307,6 +308,7 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         (PAIR, {"images": []}, "no image was given"),
         (PAIR, {"models": {}}, "no model was given"),
         (PAIR, {"models": ["demo", "demo"]}, "the models 'demo' and 'demo-2' are the same"),
+        (PAIR, {"models": {"a": "a.onnx", "b": Path("./a.onnx")}}, "'a' and 'b' are the same"),
         ({**PAIR, "x": {"operators": {"mat": "cxUniform"}}}, {}, "variant 'x': unknown role 'mat'"),
         ({**PAIR, "x": {"operators": {"mate": "cxUniformm"}}}, {}, "variant 'x': unknown operator"),
         ({**PAIR, "x": {"operators": {"mate": idle}}}, {}, "variant 'x': mate operator 'idle'"),

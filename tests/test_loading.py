@@ -193,10 +193,11 @@ def test_options_left_at_none_and_devices_of_functions_do_not_count():
     backend = load_backend(halves, weights=None, device="cpu", batch_size=3)
     assert backend.batch_size == 3
     assert isinstance(backend, Backend)
-    with pytest.raises(SettingError, match="device 'cuda' doesn't apply: a function runs where"):
-        load_backend(halves, device="cuda")
-    with pytest.raises(SettingError, match="device 'mps' doesn't apply: the engines of a file"):
+    assert isinstance(load_backend(halves, device="cuda"), Backend)
+    with pytest.raises(SettingError, match="a file run on the CPU; got device 'mps': leave device"):
         load_backend("model.onnx", device="mps")
+    with pytest.raises(BackendError, match=r"model\.onnx"):
+        load_backend("model.onnx", device="cpu:0")  # only the file is missing
 
 
 def test_names_that_only_case_tells_apart():

@@ -253,6 +253,12 @@ def test_no_run_no_page(tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_gallery_is_no_other_kind_of_file(finished, tmp_path):
+    result = report(finished, "--out", tmp_path / "x" / "a.txt")
+    assert "a page is HTML; got" in only_line(result, 1)
+    assert not (tmp_path / "x").exists()
+
+
 def test_no_explanation_is_needed_twice(finished):
     """What a card's command makes is the explanation's own page."""
     saved = explanations(finished)[1]

@@ -94,7 +94,7 @@ def module_on(own: TorchBackend, engine: str, precision: str) -> Backend:
             f"{', its transform is opaque' * (own.preparation is None)}; use engine='torch'"
         )
     made = _on(own, functools.partial(_converted, own), engines, engine, precision)
-    if engine == "auto" and own.preparation is None:
+    if engine == "auto" and own.device.type == "cpu" and own.preparation is None:
         made.choice += "; onnx and openvino need a transform that can be taken apart"
     return made
 

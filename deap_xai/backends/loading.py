@@ -92,7 +92,11 @@ def _file_of(model: str) -> dict[str, Any] | None:
 def _load_file(options: dict[str, Any], engine: str | None, precision: str) -> Backend:
     from deap_xai.backends.engines import file_on
 
-    _check_device(options, "the engines of a file run on the CPU")
+    device = str(options.pop("device", "cpu"))
+    if device.partition(":")[0] != "cpu":
+        raise SettingError(
+            f"the engines of a file run on the CPU; got device {device!r}: leave device out"
+        )
 
     def make(engine: str, precision: str) -> Backend:
         chosen = {**options, "engine": engine, "precision": precision}
@@ -126,7 +130,8 @@ def _load(model: Any, options: dict[str, Any]) -> Backend:
             )
         return made
     if callable(model) and not isinstance(model, type):
-        _check_device(options, "a function runs where it runs: put what it calls on the device")
+        # A function runs where it runs; the device is for models that we move.
+        options.pop("device", None)
         hint = "return probabilities; call what builds a model, and give what it returns"
         check_call("model", model, ["images"], hint=hint)
         return _call(FunctionBackend, options, "a function", model)
@@ -188,13 +193,6 @@ def _call(make: Callable[..., Backend], options: dict[str, Any], what: str, *arg
     if options.get("class_names") is not None:
         options = {**options, "class_names": _names(options["class_names"])}
     return make(*args, **options)
-
-
-def _check_device(options: dict[str, Any], why: str) -> None:
-    """Take the device out of the options of what isn't moved; refuse any but the CPU."""
-    device = str(options.pop("device", "cpu"))
-    if device != "cpu":
-        raise SettingError(f"device {device!r} doesn't apply: {why}; leave device out")
 
 
 def _check_options(options: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from deap_xai.backends.torch_module import TorchBackend
 
 __all__ = ["export_graph", "exported", "read_graph"]
+
+
+_EXPORTING = threading.Lock()
+"""The exporter, and what hides its prints, are for one thread at a time."""
 
 
 def read_graph(path: Path, output: str | None = None) -> Graph:
@@ -56,7 +61,7 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
     sample = torch.zeros(2, 3, height, width)  # a batch of one would be taken for a constant
     try:
         # Of the exporter's own ways; where it fails it prints all that it had.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with _EXPORTING, warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 backend.plain_module(),

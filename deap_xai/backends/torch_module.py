@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,7 +23,7 @@ from deap_xai.identity import identity
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 from deap_xai.views import fit_image, reduce_image
-from deap_xai.wording import shortened
+from deap_xai.wording import counted, shortened
 
 __all__ = ["TorchBackend", "choose_device"]
 
@@ -264,11 +265,13 @@ class TorchBackend(Backend):
         try:
             output = self._module(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
-            if self._transform is None and "channels" in str(error):
+            size = ", ".join(map(str, inputs.shape[1:]))
+            wanted = re.search(rf"expected input\[\d+, {size}\] to have (\d+) channels", str(error))
+            if wanted:
                 raise BackendError(
-                    f"{self.name} doesn't take RGB views ({error}); give the transform that it was "
-                    "trained with, such as one with torchvision's Grayscale, as transform or in a "
-                    "TorchBackend"
+                    f"{self.name} takes {counted(int(wanted[1]), 'channel')}, and views have "
+                    f"{inputs.shape[1]} ({error}); give the transform that it was trained with, as "
+                    "transform or in a TorchBackend; for one channel Grayscale is part of it"
                 ) from error
             if self.reference is None or is_out_of_memory(error):
                 raise

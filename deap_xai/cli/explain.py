@@ -66,8 +66,8 @@ def explain(
     names = stems(images)
     pages = [] if report is None else _pages(report, names)
     _check_outputs(images, pages, [] if out is None else [out / f"{name}.png" for name in names])
-    if out is not None:
-        make_folder(out)
+    for folder in [*(page.parent for page in pages[:1]), *([] if out is None else [out])]:
+        make_folder(folder)
     failures = 0
     for number, (image, stem) in enumerate(zip(images, names, strict=True)):
         try:
@@ -128,14 +128,12 @@ def _stop_if(
 def _pages(report: Path, names: Sequence[str]) -> list[Path]:
     """Where each image's page goes; known before the first search, so that none is lost."""
     if len(names) == 1 and not report.is_dir():
-        make_folder(report.parent)
         return [report]
     if report.suffix.lower() in PAGES and not report.is_dir():
         raise click.UsageError(
             f"--report {report} names one page for {len(names)} images; name a folder, such as "
             f"--report {report.with_suffix('')}"
         )
-    make_folder(report)
     return [report / f"{name}.html" for name in names]
 
 

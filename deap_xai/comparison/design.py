@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -152,10 +153,9 @@ def make_design(
     _check_names("base", base, (*SEARCH, *MODEL, "budget"))
     named = _named(images, image_name, "image")
     loaded = {name: load_image(image) for name, image in named.items()}
-    _check_apart("image", {name: (one.shape, one.tobytes()) for name, one in loaded.items()})
+    _check_apart("image", {name: identity(one) for name, one in loaded.items()})
     models = _named(models, _model_name, "model")
-    own = {name: one if isinstance(one, str) else id(one) for name, one in models.items()}
-    _check_apart("model", own)
+    _check_apart("model", {name: _same_model(one) for name, one in models.items()})
     return Design(
         images=loaded,
         models=models,
@@ -269,6 +269,11 @@ def _check_apart(what: str, known: Mapping[str, Any]) -> None:
                 f"the {what}s {other!r} and {name!r} are the same; a copy is no further problem, "
                 "it would only make differences look surer than they are: give each once"
             )
+
+
+def _same_model(model: Any) -> Any:
+    """What is equal for one model given twice: its name, its file's path or the object."""
+    return os.path.normpath(model) if isinstance(model, str | os.PathLike) else id(model)
 
 
 def _texts(given: Mapping[Any, Any], what: str) -> dict[str, Any]:

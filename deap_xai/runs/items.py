@@ -234,21 +234,26 @@ def _read(file: Path) -> Iterable[Mapping[str, str]]:
             "closed"
         )
     table = csv.DictReader(io.StringIO(text))
-    columns = [(name or "").strip().lower() for name in table.fieldnames or ()]
-    table.fieldnames = columns
-    for name in ("path", "target", "label"):
-        if columns.count(name) > 1:
+    table.fieldnames = names = [(name or "").strip() for name in table.fieldnames or ()]
+    columns = dict[str, str]()
+    for wanted in ("path", "target", "label"):
+        # One written so; only where there is none, one in capitals.
+        found = [one for one in names if one == wanted] or [
+            one for one in names if one.lower() == wanted
+        ]
+        if len(found) > 1:
             raise SettingError(
-                f"{os.fspath(file)} has {columns.count(name)} columns called {name!r}; expected one"
+                f"{os.fspath(file)} has the columns {', '.join(found)}; expected one {wanted!r}"
             )
+        if found:
+            columns[wanted] = found[0]
     if "path" not in columns:
         raise SettingError(
-            f"{os.fspath(file)} has the columns {', '.join(columns) or '(none)'}; expected one "
+            f"{os.fspath(file)} has the columns {', '.join(names) or '(none)'}; expected one "
             "called 'path', and perhaps 'target' (class to explain) and 'label' (true class)"
         )
-    wanted = [name for name in ("path", "target", "label") if name in columns]
     return [
-        {str(name): (row[name] or "").strip() for name in wanted}
+        {wanted: (row[name] or "").strip() for wanted, name in columns.items()}
         for row in table
-        if (row["path"] or "").strip()
+        if (row[columns["path"]] or "").strip()
     ]

@@ -160,7 +160,7 @@ def pace(marks: list[tuple[int, float, float]], start: float, end: float) -> tup
 
 
 def fixed_work() -> float:
-    """Seconds of what a surrogate spends most of its time on: a kernel of masks, solved."""
+    """Seconds of a fixed piece of linear algebra: a clock that slows down with the machine."""
     start = time.perf_counter()
     kernel = 1 / (2 - np.cos(np.outer(np.arange(300), np.arange(300)) / 300))
     solve_triangular(np.eye(300) + kernel, kernel, lower=True, check_finite=False)

@@ -24,8 +24,8 @@ def report_file(saved: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     Raises
     ------
     SettingError
-        If the file isn't one that ``Explanation.save`` wrote, or the page's name doesn't end in
-        .html or .htm.
+        If the file isn't one that ``Explanation.save`` wrote, or the page can't have that name; see
+        :meth:`Explanation.report <deap_xai.Explanation.report>`.
     OSError
         If the page can't be written.
     """
@@ -52,7 +52,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
     Raises
     ------
     SettingError
-        If the folder holds no run, or the page's name doesn't end in .html or .htm.
+        If the folder holds no run, or the page can't have that name, as in :func:`report_file`.
     OSError
         If the page or a picture can't be written.
     """

@@ -83,6 +83,8 @@ def test_eight_bits_in_sixteen_are_told():
     assert load_image(np.full((2, 2), 256, np.uint16)).max() == 1
     with pytest.raises(ImageError, match=r"uint16 reaches to 65535, and this one to 255, which"):
         load_image(np.array([[0, 255]], np.uint16))
+    with pytest.raises(ImageError, match="this one to 200, which"):  # opaque, and as dark
+        load_image(np.array([[[200, 0, 7, 65535]]], np.uint16))
 
 
 def test_floats_just_outside_are_interpolation_and_clipped():

@@ -105,10 +105,10 @@ def test_a_saved_explanation_gives_its_page(explanation, tmp_path):
     assert (tmp_path / "frog.html").read_text() == explanation.report()
     assert report(saved, "--out", tmp_path / "new" / "page.html").exit_code == 0
     assert (tmp_path / "new" / "page.html").exists()
-    other = report(saved, "--out", tmp_path / "page.txt")
+    other = report(saved, "--out", tmp_path / "fresh" / "page.txt")
     assert other.exit_code == 1
     assert "a page is HTML; got" in other.stderr
-    assert not (tmp_path / "page.txt").exists()
+    assert not (tmp_path / "fresh").exists()
 
 
 def test_an_explanation_of_a_run_knows_its_image(explanation, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any
 
 from deap_xai.errors import SettingError
 
@@ -30,6 +32,8 @@ class Budget:
         Model calls so far.
     total
         Model calls in all, also while some of them are held back; None: no such limit.
+    lock
+        Held while the model is asked, so that of several threads each counts what it asks.
 
     Examples
     --------
@@ -53,6 +57,13 @@ class Budget:
         self.spent = 0
         self.last_gain = 0
         self._start = time.monotonic()
+        self.lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=threading.RLock())
 
     @property
     def limited(self) -> bool:

@@ -16,6 +16,7 @@ from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.fitness import Evaluator
 from deap_xai.metrics import stability
+from deap_xai.metrics.areas import check_evaluator
 from deap_xai.metrics.enough import as_number
 from deap_xai.picking import smallest
 from deap_xai.typing import Masks
@@ -87,11 +88,7 @@ def certify(evaluator: Evaluator, explanation: Explanation, share: float = 0.9) 
     if not 0 < as_number(share) <= 1:
         raise SettingError(f"share must be above 0 and at most 1; got {share!r}")
     share = as_number(share)
-    if not isinstance(evaluator, Evaluator):
-        raise SettingError(
-            "certify takes an evaluator, such as explainer.evaluator(image); got "
-            f"{shortened(evaluator)}"
-        )
+    check_evaluator(evaluator, "certify")
     if not isinstance(explanation, Explanation):
         raise SettingError(
             "certify takes an explanation, such as explainer.explain(image); got "
@@ -198,7 +195,8 @@ def consensus(
     Raises
     ------
     SettingError
-        If seeds is no whole number of at least 2, or there are several images.
+        If seeds is no whole number of at least 2, there are several images, or a segmenter that
+        draws cuts other superpixels for each seed.
     """
     if not isinstance(seeds, int | np.integer) or seeds < 2:
         raise SettingError(f"a consensus needs a whole number of seeds, 2 at least; got {seeds!r}")
@@ -212,6 +210,11 @@ def consensus(
         if made.interrupted:
             explanations = explanations or [made]
             break
+        if explanations and not np.array_equal(made.segments, explanations[0].segments):
+            raise SettingError(
+                f"seed {seed} cut other superpixels than seed {explainer.seed}: their masks can't "
+                "be compared; give all one label map, such as segments=explanation.segments"
+            )
         explanations.append(made)
     masks, n = np.array([explanation.mask for explanation in explanations]), len(explanations)
     k, z = masks.sum(axis=0), 1.96

@@ -117,7 +117,7 @@ def cautions(own: Evaluator, asked: int, evaluated: int, mask: Mask, before: int
     if asked < own.n_segments / 2:
         notes.append(
             f"of {own.n_segments} superpixels only {counted(asked, 'mask')} could be asked "
-            "about: which superpixels matter is hardly known; allow more model calls"
+            "about: which superpixels matter is hardly known; allow more model calls or time"
         )
     if not evaluated:
         notes.append(
@@ -255,8 +255,8 @@ def checked(
         checks,
         [
             f"the checks came upon a better mask, of size {better.size} and probability "
-            f"{_told(better.probability)}, and too few model calls were left to check it: it is on "
-            "the front; a larger budget may show it"
+            f"{_told(better.probability)}, which was not checked in its turn: it is on the front; "
+            "a larger budget or patience may show it"
         ],
     )
 

@@ -161,12 +161,13 @@ class Evaluator:
     def _answered(self, masks: Masks) -> list[Probabilities]:
         """The model's answer under each mask, new ones evaluated first."""
         masks = self._checked(masks)
-        if not _evaluate([(self, masks)]):
-            raise BudgetExhausted(
-                f"the budget ended after {counted(self.calls, 'model call')}; all that was "
-                "evaluated is in the evaluator's archive"
-            )
-        return [self._rows[i] for i in self.archive.find_all(masks)]
+        with self.budget.lock:
+            if not _evaluate([(self, masks)]):
+                raise BudgetExhausted(
+                    f"the budget ended after {counted(self.calls, 'model call')}; all that was "
+                    "evaluated is in the evaluator's archive"
+                )
+            return [self._rows[i] for i in self.archive.find_all(masks)]
 
     @cached_property
     def neighbours(self) -> NDArray[np.bool_]:
@@ -180,14 +181,16 @@ class Evaluator:
 
     def under(self, fill: str) -> Evaluator:
         """The evaluator of the same view under a fill, with the same budget; itself if its own."""
-        if fill not in self._siblings:
-            other = MaskedView(self.view, self.segments, fill_view(self.view, self.segments, fill))
-            # Under the same picture a mask is the same question, by whatever name.
-            twins = (self, *self._siblings.values())
-            same = (one for one in twins if np.array_equal(one.masked_view.fill, other.fill))
-            new = next(same, None) or Evaluator(self.backend, other, self.target, self.budget)
-            self._siblings[fill] = new
-        return self._siblings[fill]
+        with self.budget.lock:
+            if fill not in self._siblings:
+                hidden = fill_view(self.view, self.segments, fill)
+                other = MaskedView(self.view, self.segments, hidden)
+                # Under the same picture a mask is the same question, by whatever name.
+                twins = (self, *self._siblings.values())
+                same = (one for one in twins if np.array_equal(one.masked_view.fill, other.fill))
+                new = next(same, None) or Evaluator(self.backend, other, self.target, self.budget)
+                self._siblings[fill] = new
+            return self._siblings[fill]
 
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)
@@ -296,8 +299,8 @@ class Fitness:
     """The fitness of individuals: an evaluator and the objectives read off it.
 
     Called with one individual it gives its fitness values, as DEAP's ``toolbox.evaluate`` does;
-    :meth:`batch` gives those of many with one batch of model calls. ``evaluated`` has the values of
-    each distinct individual so far, by its mask's bytes.
+    :meth:`batch` gives those of many, with a batch of model calls an objective. ``evaluated`` has
+    the values of each distinct individual so far, by its mask's bytes.
     """
 
     def __init__(self, evaluator: Evaluator, objectives: Sequence[Objective]) -> None:
@@ -323,7 +326,7 @@ class Fitness:
         return self.batch([individual])[0]
 
     def batch(self, individuals: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
-        """Fitness values of many individuals, in one batch."""
+        """Fitness values of many individuals; what an objective asks about them is one batch."""
         if len(individuals) == 0:
             return []
         masks = self._masks(individuals)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +44,12 @@ _FILLED_IN = {"rng", "neighbours", "evaluator"}
 """Parameters that the toolbox fills in by name."""
 
 _BITS = frozenset((0, 1))
+
+_NO_BIT = re.compile("interpreted as an integer|integer is required|can only [a-z]+ array")
+"""What Python says where something else than a small integer is put into an array of bits."""
+
+MOST_POINTS, TWO_LAYERS = 210, 8
+"""Reference points in one layer, at most, and the number of objectives from which there are two."""
 
 _RETURNS = {"mate": 2, "mutate": 1}
 """Roles whose operators must return a tuple of so many individuals, as DEAP defines."""
@@ -203,8 +211,7 @@ def _with_rates(
     rates: dict[str, Callable[[], Any]] = {
         "indpb": lambda: 0.5 if role == "mate" else 1 / n_segments,
         "tournsize": lambda: 3,
-        # Of many objectives they are many.
-        "ref_points": lambda: tools.uniform_reference_points(n_objectives, p=12),
+        "ref_points": lambda: _reference_points(n_objectives),
     }
     missing = {
         name: rates[name]()
@@ -212,6 +219,22 @@ def _with_rates(
         if name in rates and parameter.default is parameter.empty
     }
     return functools.partial(function, **missing) if missing else function
+
+
+def _reference_points(n_objectives: int) -> np.ndarray[Any, Any]:
+    """The directions of Deb and Jain (IEEE Transactions on Evolutionary Computation 18(4), 2014).
+
+    One layer of up to 12 divisions and ``MOST_POINTS`` points, which of 3 objectives are 91; from
+    8 objectives on two layers, for one has no point that weighs all of them.
+    """
+    points = tools.uniform_reference_points
+    if n_objectives >= TWO_LAYERS:
+        return np.concatenate([points(n_objectives, 3), points(n_objectives, 2, scaling=0.5)])
+    divisions = range(1, 13)
+    return points(
+        n_objectives,
+        max(p for p in divisions if math.comb(n_objectives + p - 1, p) <= MOST_POINTS),
+    )
 
 
 def _title(function: Callable[..., Any]) -> str:
@@ -281,7 +304,7 @@ def _called(name: str, operator: Callable[..., Any], *args: Any, **parameters: A
         return operator(*args, **parameters)
     except Exception as error:
         text, plain = str(error), behind(operator)
-        no_bit = isinstance(error, TypeError) and ("array" in text or "integer" in text)
+        no_bit = isinstance(error, TypeError) and _NO_BIT.search(text)
         if no_bit or isinstance(error, OverflowError):  # an array of bits takes -128..127
             hint = "; assign bit by bit, or a slice of an individual" if "to array" in text else ""
             raise OperatorError(f"{name} wrote something that is no bit: {text}{hint}") from error

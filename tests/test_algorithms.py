@@ -129,6 +129,36 @@ def test_without_elite_the_best_may_be_lost(make_explainer, image):
     assert best != sorted(best)
 
 
+@pytest.mark.parametrize("n_elite", [-1, 1.5])
+def test_the_elite_is_a_whole_number(make_explainer, image, n_elite):
+    toolbox = make_explainer(budget=40).toolbox(image)
+    with pytest.raises(SettingError, match="n_elite must be a whole number of at least 0; got"):
+        eaElitist(toolbox.population(n=4), toolbox, n_elite=n_elite)
+    assert make_explainer(algorithm="eaElitist:n_elite=0", budget=40).explain(image)
+
+
+@pytest.mark.parametrize("name", algorithms.names())
+def test_pythons_own_map_lets_no_ended_budget_through(make_explainer, image, name):
+    toolbox = make_explainer(algorithm=name, budget=25).toolbox(image)
+    toolbox.register("map", map)
+    population, _ = algorithms.get(name)(toolbox.population(n=10), toolbox)
+    assert population
+    assert all(individual.fitness.valid for individual in population)
+    assert toolbox.evaluator.calls == 25
+
+
+@pytest.mark.parametrize("name", [n for n in algorithms.names() if n != "eaGreedy"])
+def test_statistics_of_several_kinds(make_explainer, image, name):
+    toolbox = make_explainer(algorithm=name, budget=45).toolbox(image)
+    stats = tools.MultiStatistics(p=tools.Statistics(lambda i: i.fitness.values[0]))
+    stats["size"] = tools.Statistics(sum)
+    stats.register("mean", np.mean)
+    _, logbook = algorithms.get(name)(toolbox.population(n=10), toolbox, stats=stats)
+    assert len(logbook) > 1
+    assert len(logbook.chapters["p"]) == len(logbook.chapters["size"]) == len(logbook)
+    assert len(str(logbook).splitlines()) >= len(logbook)
+
+
 def test_it_finds_the_wanted_cells(make_explainer, image):
     toolbox = make_explainer(seed=1).toolbox(image)
     population, _ = eaElitist(toolbox.population(n=40), toolbox, ngen=40)

@@ -65,6 +65,15 @@ def test_certify_refuses_another_problems_evaluator(make_explainer, image, expla
         certify(evaluator, explanation)
 
 
+def test_consensus_is_over_one_segmentation(make_explainer, image):
+    def drawn(view):
+        rows = np.arange(len(view)) > np.random.randint(4, len(view) - 4)  # noqa: NPY002
+        return np.repeat(rows[:, None].astype(int), view.shape[1], axis=1)
+
+    with pytest.raises(SettingError, match=r"seed 1 cut other superpixels than seed 0: .* one lab"):
+        consensus(make_explainer(segments=drawn, budget=20), image, seeds=3)
+
+
 @pytest.mark.parametrize("seeds", [1, 2.5, "3"])
 def test_consensus_needs_two_seeds(make_explainer, image, seeds):
     with pytest.raises(SettingError, match=f"2 at least; got {seeds!r}"):

@@ -126,7 +126,7 @@ def test_what_the_checks_come_upon_is_shown_or_said(make_evaluator, calls, found
     assert checks.rest == rest
     assert bool(notes) == (best.probability > shown.probability)
     if notes:
-        assert f"of size {best.size} and probability {best.probability:.3f}, and too" in notes[0]
+        assert f"of size {best.size} and probability {best.probability:.3f}, which was" in notes[0]
     if found is WANTED:  # there is nothing better
         assert (shown.mask == WANTED).all()
     else:

@@ -499,3 +499,20 @@ def test_a_prior_beyond_single_precision_is_told(make_explainer, image):
     explainer = make_explainer(algorithm="eaSurrogate", operators=chosen, budget=300)
     with pytest.raises(SettingError, match="linear, pairs or curve is too large beside noise"):
         explainer.explain(image)
+
+
+def test_a_second_run_goes_on_with_the_firsts_front(make):
+    toolbox = make()
+    population, _ = eaSurrogate(toolbox.population(n=10), toolbox, ngen=12)
+    before = {bytes(one) for one in population}
+    assert len(before) > 2
+    population, _ = eaSurrogate(population, toolbox, ngen=1)
+    known = [point.mask for point in front(toolbox.evaluator.archive)]
+    assert [bytes(one) for one in population] == [bytes(m.astype("i1")) for m in known]
+    assert before & {bytes(one) for one in population}
+
+
+def test_a_lift_below_nothing_is_refused(make):
+    toolbox = make(operators={"acquire": "acqExpectedGain:lift=-0.1"}, budget=20)
+    with pytest.raises(SettingError, match="lift must be 0 at least"):
+        eaSurrogate(toolbox.population(n=4), toolbox)

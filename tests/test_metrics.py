@@ -6,13 +6,21 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
+import torch
 from conftest import WANTED, cell_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_attribution import additive, of_masks
 
 from deap_xai.errors import SettingError
-from deap_xai.metrics import deletion_auc, insertion_auc, nested, smallest_sufficient
+from deap_xai.metrics import (
+    deletion_auc,
+    insertion_auc,
+    minimality,
+    nested,
+    smallest_sufficient,
+    sufficiency,
+)
 
 IMPORTANCE = st.lists(st.integers(-3, 3), min_size=1, max_size=8).map(np.array)
 
@@ -46,6 +54,25 @@ def test_an_attribution_has_a_number_for_each_superpixel(make_evaluator, metric)
     for odd in (values[:4], values[:, None], values.reshape(4, 4), spread, ["a", "b"]):
         with pytest.raises(SettingError, match=said):
             metric(make_evaluator(), odd)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda one: insertion_auc(one, one.attribution),
+        lambda one: smallest_sufficient(one, one.attribution),
+        lambda one: sufficiency(one, one.mask),
+        lambda one: minimality(one, one.mask),
+    ],
+)
+def test_an_explanation_is_no_evaluator(explanation, ask):
+    with pytest.raises(SettingError, match=r"takes an evaluator, such as .* got Explanation"):
+        ask(explanation)
+
+
+def test_an_attribution_that_wants_a_gradient():
+    with pytest.raises(SettingError, match="attribution must be numbers"):
+        nested(torch.ones(3, requires_grad=True))
 
 
 def test_a_map_has_no_nested_masks():

@@ -301,10 +301,10 @@ def test_a_plug_ins_own_defaults_tell_what_its_parameters_are():
     fruits = Registry("fruit")
 
     @fruits.register
-    def pear(*, k=0.5, p=2.0, share=0.5, n_elite=3):
-        return k, p, share, n_elite
+    def pear(*, k=0.5, p=2.0, share=0.5, draws=3):
+        return k, p, share, draws
 
     assert fruits.resolve("pear:k=0.7,p=3")() == (0.7, 3, 0.5, 3)
-    for spec, message in (("pear:share=3", "share must be within"), ("pear:n_elite=0", "n_elite")):
+    for spec, message in (("pear:share=3", "share must be within"), ("pear:draws=0", "draws")):
         with pytest.raises(SettingError, match=message):
             fruits.resolve(spec)

@@ -6,14 +6,17 @@ import functools
 import multiprocessing.pool
 import pickle
 import random
+import time
 
 import numpy as np
 import pytest
 from conftest import SIDE, WANTED, cell_probability
 from deap import algorithms, base, tools
 
+from deap_xai.algorithms import eaNSGA2
 from deap_xai.errors import BudgetExhausted, OperatorError, SettingError
 from deap_xai.operators import mutStep
+from deap_xai.toolbox import as_operator
 
 S = SIDE * SIDE
 
@@ -120,7 +123,7 @@ def test_a_users_own_evaluate(toolbox, model):
 
 @pytest.mark.parametrize("own", [map, "pool"])
 def test_a_users_own_map(toolbox, model, own):
-    with multiprocessing.pool.ThreadPool(1) as pool:
+    with multiprocessing.pool.ThreadPool(4) as pool:
         toolbox.register("map", pool.map if own == "pool" else own)
         population, _ = run_simple(toolbox, verbose=False)
     masks = np.array(population, bool)
@@ -128,6 +131,24 @@ def test_a_users_own_map(toolbox, model, own):
     assert found == pytest.approx(cell_probability(masks))
     assert set(model.batches) == {1}
     assert model.images == toolbox.evaluator.calls
+
+
+@pytest.mark.parametrize("objectives", [["probability"], ["robustness", "necessity"]])
+def test_threads_ask_no_more_than_the_budget_and_nothing_twice(
+    make_explainer, image, model, objectives
+):
+    def slow(images):
+        time.sleep(0.002)  # so that threads overtake each other
+        return model(images)
+
+    chosen = {"algorithm": "eaNSGA2", "objectives": objectives, "model": slow}
+    toolbox = make_explainer(budget=60, **chosen).toolbox(image)
+    with multiprocessing.pool.ThreadPool(8) as pool:
+        toolbox.register("map", pool.map)
+        eaNSGA2(toolbox.population(n=30), toolbox)
+    evaluator = toolbox.evaluator
+    assert model.images == evaluator.calls == 60
+    assert len({bytes(mask) for mask in evaluator.archive.masks}) == len(evaluator.archive)
 
 
 def test_decorate(toolbox, model):
@@ -342,6 +363,16 @@ def writes_a_list(individual):
     return (individual,)
 
 
+def writes_a_text(individual):
+    individual[0] = "1"
+    return (individual,)
+
+
+def appends_a_list(individual):
+    individual += [1]
+    return (individual,)
+
+
 def writes_thousand(individual):
     individual[0] = 1000
     return (individual,)
@@ -363,6 +394,8 @@ BREACHES = [
     (writes_two, "wrote 2; only the bits 0 and 1 are allowed"),
     (writes_half, "wrote something that is no bit: .*float"),
     (writes_a_list, "wrote something that is no bit: .*; assign bit by bit, or a slice of an indi"),
+    (writes_a_text, "wrote something that is no bit: .*str"),
+    (appends_a_list, "wrote something that is no bit: .*extend"),
     (writes_thousand, "wrote something that is no bit: .*greater than maximum"),
     (plain_list, "returned list without a fitness; change the individuals in place"),
     (numpy_array, "returned ndarray without a fitness"),
@@ -400,11 +433,21 @@ def test_messy_crossover_changes_lengths(toolbox):
 
 def test_errors_of_the_operators_own_pass_through(toolbox):
     def broken(individual):
-        raise TypeError("something else")
+        return np.array(individual)()
 
     toolbox.register("mutate", broken)
-    with pytest.raises(TypeError, match=r"^something else$"):
+    with pytest.raises(TypeError, match=r"^'numpy.ndarray' object is not callable$"):
         toolbox.mutate(toolbox.individual())
+
+
+@pytest.mark.parametrize(("n", "points"), [(2, 13), (3, 91), (4, 165), (5, 210), (8, 156)])
+def test_reference_points_are_those_of_deb_and_jain(n, points):
+    """Their numbers for 3, 5 and 8 objectives; each point is a share for each objective."""
+    given = as_operator("select", "selNSGA3", S, n).keywords["ref_points"]
+    assert given.shape == (points, n)
+    assert np.allclose(given.sum(axis=1), 1)
+    assert len(np.unique(given.round(9), axis=0)) == points
+    assert (given > 0).all(axis=1).any()
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ MARGIN = 0.25
 class UMDA:
     """A probability for each bit, learnt from the selected individuals.
 
-    The univariate marginal distribution algorithm of Mühlenbein and Paaß (PPSN IV, 1996). With
-    a rate under 1 it moves only part of the way, which is PBIL (Baluja, 1994). The marginals stay
+    The univariate marginal distribution algorithm of Mühlenbein and Paaß (PPSN IV, 1996) at a
+    rate of 1. Under 1, as it is unless said otherwise, it moves only part of the way, as PBIL does
+    (Baluja, 1994). The marginals stay
     within 1/S and 1 - 1/S, of few bits within 1/4 and 3/4, so that no bit is ever lost.
 
     Parameters
@@ -113,16 +114,13 @@ def eaUMDA(
     logbook = new_logbook(stats)
     for gen in generations(toolbox, ngen):
         try:
-            population[:], rows = deap_algorithms.eaGenerateUpdate(
-                toolbox, 1, halloffame, stats, verbose=False
-            )
+            population[:], rows = deap_algorithms.eaGenerateUpdate(toolbox, 1, verbose=False)
         except BudgetExhausted:
             drawn, nevals = evaluate(strategy.drawn, toolbox)  # those that the budget covered
             population[:] = drawn or population
             record(logbook, stats, halloffame, drawn, verbose, gen=gen - 1, nevals=nevals)
             break
         # The first, drawn from 1/2, was bred by nobody: generation 0, as in the other algorithms.
-        logbook.record(**{**rows[0], "gen": gen - 1})
-        if verbose:
-            print(logbook.stream)  # noqa: T201  # as DEAP's algorithms do
+        nevals = rows[0]["nevals"]
+        record(logbook, stats, halloffame, population, verbose, gen=gen - 1, nevals=nevals)
     return population, logbook

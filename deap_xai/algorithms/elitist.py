@@ -14,6 +14,7 @@ from deap_xai.algorithms.registration import (
     new_logbook,
     record,
 )
+from deap_xai.errors import check_count
 
 __all__ = ["eaElitist"]
 
@@ -47,13 +48,18 @@ def eaElitist(
     ngen
         Number of generations; None goes on until the evaluator's budget ends.
     n_elite
-        How many of the best survive unchanged.
+        How many of the best survive unchanged, of the population all but one at most; 0: nobody.
     stats, halloffame, verbose
         As in DEAP's own algorithms.
 
     Returns
     -------
     The last population that was evaluated whole, and a ``deap.tools.Logbook``.
+
+    Raises
+    ------
+    SettingError
+        If ``n_elite`` is no whole number of at least 0.
 
     Examples
     --------
@@ -66,6 +72,7 @@ def eaElitist(
     >>> sum(tools.selBest(population, 1)[0])
     9
     """
+    check_count("n_elite", n_elite, 0)
     logbook = new_logbook(stats)
     population[:], nevals = evaluate(population, toolbox)
     record(logbook, stats, halloffame, population, verbose, gen=0, nevals=nevals)

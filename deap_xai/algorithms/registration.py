@@ -177,7 +177,7 @@ def evaluate(individuals: Sequence[Any], toolbox: Any) -> tuple[list[Any], int]:
     """
     invalid = [individual for individual in individuals if not individual.fitness.valid]
     try:
-        values = toolbox.map(toolbox.evaluate, invalid)
+        values = list(toolbox.map(toolbox.evaluate, invalid))  # Python's own map is lazy
     except BudgetExhausted:
         for individual in invalid:  # those that the budget covered are answered from memory
             with suppress(BudgetExhausted):

@@ -82,7 +82,8 @@ def eaSurrogate(
     Parameters
     ----------
     population
-        Candidates of the first generation beside the model's own.
+        Candidates of the first generation beside the model's own; those with a fitness, of a
+        former run on the same toolbox, are where the front begins.
     toolbox
         With ``evaluate``, ``map``, ``clone``, ``mate``, ``mutate``, ``surrogate``, ``acquire``.
     batch
@@ -149,6 +150,8 @@ class _Search:
         self._asked = self._asked_for_ranking = 0
         self._best = np.zeros(toolbox.evaluator.n_segments + 1)
         self._promising = np.zeros((0, toolbox.evaluator.n_segments), bool)
+        # Of a former run, which this one goes on with.
+        self._keep_front([individual for individual in population if individual.fitness.valid])
 
     def ask(self, masks: Masks) -> tuple[list[Any], int]:
         """Evaluate masks, learn what the archive has gained, keep the front."""

@@ -30,7 +30,7 @@ def nested(attribution: NDArray[Any]) -> Masks:
     """
     try:
         values = np.asarray(attribution, float)  # unsigned integers have no negative
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # of tensors that want a gradient
         raise SettingError(
             f"attribution must be numbers, one for each superpixel; got {shortened(attribution)}"
         ) from error
@@ -43,8 +43,24 @@ def nested(attribution: NDArray[Any]) -> Masks:
     return first_kept(np.argsort(-values, kind="stable"))
 
 
+def check_evaluator(evaluator: Any, asks: str) -> None:
+    """See that something is an evaluator, and say who asks for one, such as ``"a metric"``.
+
+    Raises
+    ------
+    SettingError
+        If it is none.
+    """
+    if not isinstance(evaluator, Evaluator):
+        raise SettingError(
+            f"{asks} takes an evaluator, such as explainer.evaluator(image); got "
+            f"{shortened(evaluator)}"
+        )
+
+
 def nested_of(evaluator: Evaluator, attribution: NDArray[Any]) -> Masks:
     """As :func:`nested`, of an attribution of the evaluator's superpixels."""
+    check_evaluator(evaluator, "this metric")
     masks, n = nested(attribution), evaluator.n_segments
     if masks.shape[1] != n:
         raise SettingError(

@@ -11,7 +11,7 @@ from deap_xai.archive import reaches
 from deap_xai.checks import without_each
 from deap_xai.errors import SettingError
 from deap_xai.fitness import Evaluator
-from deap_xai.metrics.areas import nested_of
+from deap_xai.metrics.areas import check_evaluator, nested_of
 from deap_xai.typing import Mask
 
 __all__ = ["minimality", "smallest_sufficient", "sufficiency"]
@@ -46,6 +46,7 @@ def sufficiency(evaluator: Evaluator, mask: Mask) -> float:
     >>> sufficiency(evaluator, np.array([True, True, True, False]))
     0.75
     """
+    check_evaluator(evaluator, "this metric")
     full, kept = _asked(evaluator, [np.ones_like(mask), mask])
     return 1 - max(0.0, full - kept)
 
@@ -82,6 +83,7 @@ def minimality(evaluator: Evaluator, mask: Mask, threshold: float | None = None)
     >>> minimality(evaluator, np.array([True, True, False, False]))
     0.5
     """
+    check_evaluator(evaluator, "this metric")
     mask = np.asarray(mask)
     if mask.shape != (evaluator.n_segments,) or mask.dtype != bool:
         raise SettingError(

@@ -7,9 +7,9 @@ from deap_xai.registry import registry
 __all__ = ["operators"]
 
 UNFIT = frozenset(
-    "cxBlend cxESBlend cxESTwoPoint cxESTwoPoints cxMessyOnePoint cxSimulatedBinary "
-    "cxSimulatedBinaryBounded cxTwoPoints mutESLogNormal mutGaussian mutPolynomialBounded "
-    "selNSGA3WithMemory selTournamentDCD".split()
+    "cxBlend cxESBlend cxESTwoPoint cxESTwoPoints cxMessyOnePoint cxOrdered cxPartialyMatched "
+    "cxSimulatedBinary cxSimulatedBinaryBounded cxTwoPoints cxUniformPartialyMatched "
+    "mutESLogNormal mutGaussian mutPolynomialBounded selNSGA3WithMemory selTournamentDCD".split()
 )
 """DEAP's for other individuals than bitstrings of one length, for other calls than ours, or under a
 former name."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_xai.errors import SettingError
 from deap_xai.operators import operators
 from deap_xai.surrogate.gaussian_process import root_of, sigmoid
 from deap_xai.typing import Masks
@@ -104,11 +105,18 @@ def acqExpectedGain(
     Indices of candidates, none twice: first the n picked, or all where there are fewer; then the
     others of the shortlist, the most promising first. Where n is more than the shortlist, those
     beyond it follow it by their own expected gain.
+
+    Raises
+    ------
+    SettingError
+        If ``lift`` is below 0.
     """
 
     def worth(p: Floats) -> Floats:
         return p + lift * np.clip((p - share * full) / RAMP + 0.5, 0, 1)
 
+    if lift < 0:
+        raise SettingError(f"lift must be 0 at least: more is better; got {lift!r}")
     if not len(masks):
         return np.zeros(0, np.intp)
     sizes = np.maximum(masks.sum(axis=1), 1)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torchvision import transforms
 
 from deap_xai.backends.torch_module import TorchBackend
-from deap_xai.errors import SettingError
+from deap_xai.digests import module_digest
+from deap_xai.errors import SettingError, check_count
 from deap_xai.explainer import Explainer
 from deap_xai.masking import MaskedView
 from deap_xai.typing import Image, View
@@ -77,14 +78,14 @@ class SuperpixelAttribution:
     ----------
     module
         A ``torch.nn.Module`` from float (N, 3, h, w) to logits or probabilities (N, C). It is put
-        into evaluation mode.
+        into evaluation mode, its weights into channels-last memory.
     mean, std
         How inputs were normalised: ``(pixels - mean) / std`` of pixels in 0..1; three numbers
         each, both or neither. Without them each input's own range is taken.
     device
         Where the module runs; None leaves it where it is.
     batch_size
-        Masked inputs at once.
+        Masked inputs at once; None measures what is fastest, once for each shape of inputs.
     settings
         Those of :class:`~deap_xai.Explainer`: segments, fill, algorithm, budget, seed, …, but
         weights, transform, size and class_names: inputs come ready, targets by index.
@@ -126,8 +127,11 @@ class SuperpixelAttribution:
                 "very numbers that come, and other engines are given pictures"
             )
         _check_settings(settings)
+        if batch_size is not None:
+            check_count("batch_size", batch_size, 1)
         self.module, self.settings = module, settings
         self.batch_size = batch_size
+        self._measured: dict[torch.Size, int] = {}
         here = next((p.device for p in module.parameters()), torch.device("cpu"))
         self.device = here if device is None else device
         self._scale = None if mean is None or std is None else (_three(mean), _three(std))
@@ -163,10 +167,12 @@ class SuperpixelAttribution:
     def _map(self, values: torch.Tensor, target: int | None) -> NDArray[np.float64]:
         """Importance of each pixel of one input, (h, w)."""
         mean, std = _own_scale(values) if self._scale is None else self._scale
+        at_once = self.batch_size or self._measured.get(values.shape)
         backend = _InputBackend(
-            self.module, values, mean, std, device=self.device, batch_size=self.batch_size
+            self.module, values, mean, std, device=self.device, batch_size=at_once
         )
         found = Explainer(backend, **self.settings).explain(backend.pixels, target)
+        self._measured[values.shape] = backend.batch_size
         return np.asarray(found.attribution[found.segments])
 
 
@@ -187,6 +193,10 @@ class _InputBackend(TorchBackend):
         shown = values.float().cpu() * torch.tensor(std)[:, None, None]
         shown = (shown + torch.tensor(mean)[:, None, None]) * 255
         self.pixels: View = shown.round().clip(0, 255).byte().permute(1, 2, 0).numpy()
+
+    def digest(self) -> str:
+        """Of the module alone: each input has a range of its own, which says nothing of speed."""
+        return module_digest(self._module)
 
     def view(self, image: Image) -> View:
         """The input's, whatever is given: no other is asked about."""

@@ -47,8 +47,8 @@ class Budget:
         self, calls: int | None = None, seconds: float | None = None, patience: int | None = None
     ) -> None:
         for name, value in (("budget", calls), ("seconds", seconds), ("patience", patience)):
-            if value is not None and not (isinstance(value, Real) and value > 0):
-                raise SettingError(f"{name} must be a number above 0; got {value!r}")
+            if value is not None and not (isinstance(value, Real) and 0 < value < float("inf")):
+                raise SettingError(f"{name} must be a finite number above 0; got {value!r}")
             if name != "seconds" and isinstance(value, Real) and not float(value).is_integer():
                 raise SettingError(f"{name} must be a whole number of model calls; got {value!r}")
         self.calls = self.total = None if calls is None else int(calls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -198,7 +198,7 @@ def resolve_objectives(specs: Sequence[ObjectiveSpec] | str) -> list[Objective]:
     """
     if isinstance(specs, str) or callable(specs):
         specs = [specs]
-    if not isinstance(specs, Iterable):
+    if not isinstance(specs, Iterable) or isinstance(specs, Mapping):
         raise SettingError(
             "objectives must be names, such as ['probability', 'size'], or pairs of a function and "
             f"its weight; got {shortened(specs)}"

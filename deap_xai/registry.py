@@ -51,7 +51,7 @@ and algorithms, then what the toolbox knows of the picture and of chance."""
 RATES = frozenset(("cxpb", "mutpb", "indpb", "p", "again", "rate", "share"))
 """Names of probabilities and shares: DEAP's, and our own."""
 
-COUNTS = frozenset(("tournsize", "shortlist", "draws", "k"))
+COUNTS = frozenset(("tournsize", "shortlist", "draws", "k", "n_segments"))
 """Numbers of things, of which there must be one at least."""
 
 WHOLE = ("int", "int | None", int)

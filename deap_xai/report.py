@@ -67,7 +67,7 @@ def report_run(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> P
         row["saved"] = str(saved)
         try:
             picture = _drawn(saved, pictures)
-            row["thumbnail"] = quote(f"{pictures.name}/{picture.name}")
+            row["thumbnail"] = quote(os.fsencode(f"{pictures.name}/{picture.name}"))
         except SettingError as error:
             row["warnings"].append(str(error))
     failures = [(failure.image, failure.reason) for failure in run.failures().values()]

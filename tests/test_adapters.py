@@ -59,6 +59,24 @@ def test_the_key_cell_matters_most(inputs):
     assert [cells(one[0]).argmin() for one in found] == [KEY, KEY]  # it speaks against class 2
 
 
+def test_the_batch_size_is_measured_once(inputs, monkeypatch):
+    """And remembered for the module: each input has another range, which says nothing of speed."""
+    measured = []
+
+    def best(backend, masked_view):
+        measured.append(backend)
+        return 3
+
+    monkeypatch.setattr("deap_xai.backends.measuring._best", best)
+    module = KeyCell()
+    for _ in range(2):
+        SuperpixelAttribution(module, **GRID).attribute(inputs, target=1)
+    assert len(measured) == 1
+    assert max(map(len, module.asked)) == 3
+    with pytest.raises(SettingError, match="batch_size must be a whole number of at least 1; got"):
+        SuperpixelAttribution(module, batch_size="8", **GRID)
+
+
 def test_what_is_kept_is_the_input_itself(inputs):
     """Not rounded to 8 bits; what is hidden is a fill in the input's space."""
     module = KeyCell()
@@ -200,7 +218,7 @@ def test_a_scale_is_three_finite_numbers(odd):
         ({"segmets": "grid"}, "unknown setting 'segmets'; did you mean 'segments'"),
         ({"model": "demo"}, "unknown setting 'model'"),
         ({"fill": "nope"}, "nope"),
-        ({"budget": 0}, "budget must be a number above 0"),
+        ({"budget": 0}, "budget must be a finite number above 0"),
     ],
 )
 def test_settings_are_checked_before_any_input_comes(settings, said):

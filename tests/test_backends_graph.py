@@ -304,7 +304,9 @@ def write(path, shape=("n", 3, 6, 8), kind="float", answers=("logits",), weights
         "first_axes": np.array([1, 2]),
         "last_axes": np.array([2, 3]),
     }
-    of = {"whole": TensorProto.INT64}
+    nodes.append(helper.make_node("Cast", ["logits"], ["precise"], to=TensorProto.DOUBLE))
+    shapes["precise"] = ["n", 4]
+    of = {"whole": TensorProto.INT64, "precise": TensorProto.DOUBLE}
     outputs = [
         helper.make_tensor_value_info(a, of.get(a, TensorProto.FLOAT), shapes[a]) for a in answers
     ]
@@ -343,6 +345,7 @@ def test_weights_in_files_beside_it_are_part_of_a_file(tmp_path, engine):
         ((4, 3, 6, 8), "float", ("logits",), 1e-5),
         (("n", 6, 8, 3), "float", ("probabilities",), 1e-5),
         (("n", 3, "h", "w"), "float", ("total", "logits"), 1e-5),
+        (("n", 3, 6, 8), "float", ("whole", "precise"), 1e-5),
         (("n", 3, 6, 8), "half", ("logits",), 1e-2),
         ((1, 6, 8, 3), "byte", ("logits",), 1e-5),
     ],

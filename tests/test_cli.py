@@ -59,6 +59,21 @@ def only_line(result, code):
     return lines[-1]
 
 
+def test_a_model_that_leaves_takes_nobody_with_it(folder, monkeypatch):
+    class Leaves(CellModel):
+        def __call__(self, images):
+            if self.images == 0:
+                self.batches.append(1)
+                raise SystemExit(3)
+            return super().__call__(images)
+
+    monkeypatch.setattr(sys.modules["cell_models"], "classify", Leaves())
+    result = run("frog.png", "toad.png")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: frog.png: SystemExit: 3 (")
+    assert result.stdout.startswith("toad.png: class 1\n")
+
+
 def test_explain_tells_what_was_enough(folder):
     result = run("frog.png")
     assert result.exit_code == 0

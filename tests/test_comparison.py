@@ -287,6 +287,14 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         compared({"one": variants["broken"], "two": variants["broken"]})
 
 
+def test_what_every_variant_replaces_is_told(compared):
+    told = "the mutate operator of the base has no part: every variant has its own"
+    base = {"operators": {"mutate": "mutSwap", "mate": "cxOnePoint"}, "budget": 20}
+    assert [note for note in compared(base=base, seeds=1).notes if "base" in note] == [told]
+    found = compared({**PAIR, "swap": {}}, base=base, seeds=1)
+    assert not [note for note in found.notes if "base" in note]
+
+
 @pytest.mark.parametrize(
     ("variants", "settings", "message"),
     [
@@ -296,7 +304,7 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         ({**PAIR, "x": {"budget": 3}}, {}, "variant 'x': all variants have the same budget"),
         ({**PAIR, "x": {"seed": 3}}, {}, "variant 'x': seeds are given to compare itself"),
         (PAIR, {"base": {"seconds": 3}}, "base: runs are compared at equal model calls"),
-        (PAIR, {"base": {"budget": 0}}, "budget must be a number above 0"),
+        (PAIR, {"base": {"budget": 0}}, "budget must be a finite number above 0"),
         (PAIR, {"seeds": 0}, "seeds must be a number above 0 or distinct seeds"),
         (PAIR, {"seeds": [1, 1]}, "seeds must be a number above 0 or distinct seeds"),
         (PAIR, {"seeds": [1.2, 1.7]}, r"distinct seeds, whole numbers.*got \[1.2, 1.7\]"),
@@ -304,6 +312,10 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         (PAIR, {"seeds": "12"}, "distinct seeds, whole numbers of at least 0; got '12'"),
         (PAIR, {"seeds": [0, -1]}, "distinct seeds, whole numbers of at least 0"),
         ({20: FLIP, "20": STEP}, {}, r"two variants have the same name as text; got \[20, '20'\]"),
+        ({**PAIR, "x": None}, {}, "variant 'x' must map settings to values, .*; got None"),
+        ({**PAIR, "x": {"operators": "cxUniform"}}, {}, "variant 'x': operators must map roles"),
+        (PAIR, {"base": {"operators": ["cxUniform"]}}, "base: operators must map roles"),
+        (PAIR, {"jobs": 0.5}, "jobs must be a number of processes, or -1 .*; got 0.5"),
         (PAIR, {"jobs": 0}, "jobs must be a number of processes, or -1"),
         (PAIR, {"images": []}, "no image was given"),
         (PAIR, {"models": {}}, "no model was given"),

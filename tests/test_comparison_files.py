@@ -175,6 +175,26 @@ def test_the_diagram_shows_mean_ranks(found):
     assert axes.get_xlim() == (1, 3)
 
 
+def test_the_diagram_joins_what_the_report_does(found):
+    """Many small gains against two large losses: the means point to the other side."""
+    table = found.table[found.table["variant"] != LONG].iloc[:2]
+    gains = [0.01 + n / 2000 for n in range(18)] + [-0.3, -0.25]
+    rows = [
+        {**row, "image": str(n), "front_quality": 0.5 + gain * (row["variant"] == "mutStep")}
+        for n, gain in enumerate(gains)
+        for row in table.to_dict("records")
+    ]
+    torn = Comparison(pd.DataFrame(rows), found.trajectories, found.failures, {})
+    [pair] = torn.pairs().to_dict("records")
+    assert pair["p"] < 0.05
+    assert not pair["shown"]
+    bars = [line for line in torn.plot_ranks().axes[0].lines if len({*line.get_ydata()}) == 1]
+    apart = torn.table.assign(front_quality=lambda t: 0.1 * (t["variant"] == "mutStep"))
+    clear = Comparison(apart, found.trajectories, found.failures, {})
+    none = [line for line in clear.plot_ranks().axes[0].lines if len({*line.get_ydata()}) == 1]
+    assert len(bars) == len(none) + 1
+
+
 def test_names_in_the_diagram_are_black(found):
     """Some colours are too pale for text, and there are fewer than variants may be."""
     assert {text.get_color() for text in found.plot_ranks().axes[0].texts} == {"black"}
@@ -238,6 +258,13 @@ def test_iohprofiler_literally(found, tmp_path):
         assert run["best"]["y"] == pytest.approx(row.front_quality)
         assert "".join(map(str, run["best"]["x"])) == row.mask
         _check_block(found, row, run, block)
+
+
+def test_an_export_replaces_the_one_before(found, tmp_path):
+    found.to_iohprofiler(tmp_path)
+    kept = found.table[found.table["variant"] != found.table["variant"].iloc[0]]
+    left = Comparison(kept, found.trajectories, found.failures, {}).to_iohprofiler(tmp_path)
+    assert sorted(tmp_path.glob("*/*.json")) == sorted(left)
 
 
 def test_calls_under_other_fills_count_there_too(tmp_path):

@@ -152,6 +152,19 @@ def test_no_claim_where_mean_and_ranks_point_to_different_sides():
     assert not found["shown"]
 
 
+def test_what_differs_in_the_seventh_digit_is_no_difference():
+    """A model's own rounding, whichever unit is tested: no test, rank or effect is in it."""
+    numbers = np.random.default_rng(0).random((1, 12, 1)).round(4) + np.array([0, 6e-8, 2e-7])
+    for shape, unit in (((1, 12, 3), "run"), ((12, 1, 3), "problem")):
+        found = blocks(table(numbers.reshape(shape)), "front_quality")
+        assert found.unit == unit
+        assert friedman(found.values) == 1
+        told = pairs(found, "front_quality")
+        assert told["p"].tolist() == [1, 1, 1]
+        assert told["a12"].tolist() == [0.5, 0.5, 0.5]
+        assert told["difference"].tolist() == [0, 0, 0]
+
+
 def test_last_digits_of_means_are_no_difference():
     """The same five values on each problem, in the orders whose means differ most in pandas."""
     numbers = []

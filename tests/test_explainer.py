@@ -325,10 +325,10 @@ def test_numpy_numbers_are_fine(make_explainer, image, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"budget": 0}, "budget must be a number above 0"),
+        ({"budget": 0}, "budget must be a finite number above 0"),
         ({"budget": 2.5}, "budget must be a whole number"),
-        ({"seconds": -1}, "seconds must be a number above 0"),
-        ({"patience": 0}, "patience must be a number above 0"),
+        ({"seconds": -1}, "seconds must be a finite number above 0"),
+        ({"patience": 0}, "patience must be a finite number above 0"),
         ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
         ({"seed": None}, "seed must be a whole number"),
         ({"population": 1}, "population must be a whole number of at least 2; got 1"),
@@ -376,7 +376,7 @@ def test_settings_that_need_the_image(make_explainer, image, settings, message):
         ({"algorithm": "eaElitst"}, "did you mean 'eaElitist'"),
         ({"objectives": "probablity"}, "did you mean 'probability'"),
         ({"pick": "bst"}, "did you mean 'best'"),
-        ({"budget": 0}, "budget must be a number above 0"),
+        ({"budget": 0}, "budget must be a finite number above 0"),
     ],
 )
 def test_names_are_checked_before_the_model_loads(monkeypatch, settings, message):

@@ -215,13 +215,14 @@ def test_seconds_are_looked_at_between_chunks(make_evaluator, model, monkeypatch
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"calls": 0}, "budget must be a number above 0; got 0"),
-        ({"calls": -1}, "budget must be a number above 0"),
+        ({"calls": 0}, "budget must be a finite number above 0; got 0"),
+        ({"calls": -1}, "budget must be a finite number above 0"),
         ({"calls": 1.5}, "budget must be a whole number of model calls; got 1.5"),
         ({"calls": float("inf")}, "budget must be a whole number"),
-        ({"calls": "9"}, "budget must be a number above 0; got '9'"),
-        ({"seconds": 0}, "seconds must be a number above 0"),
-        ({"seconds": float("nan")}, "seconds must be a number above 0; got nan"),
+        ({"calls": "9"}, "budget must be a finite number above 0; got '9'"),
+        ({"seconds": 0}, "seconds must be a finite number above 0"),
+        ({"seconds": float("nan")}, "seconds must be a finite number above 0; got nan"),
+        ({"seconds": float("inf")}, "seconds must be a finite number above 0; got inf"),
         ({"patience": 0.5}, "patience must be a whole number"),
     ],
 )

@@ -180,6 +180,7 @@ def own(evaluator, masks):
         ([(own, "1")], "has the weight '1'"),
         (own, "'own' has no weight"),
         (5, "objectives must be names, .*; got 5"),
+        ({"probability": 1.0, "area": 5.0}, "objectives must be names, .* pairs .*; got {'prob"),
         ([("size", 1.0, 2)], r"\('size', 1.0, 2\) is no objective; expected a pair"),
     ],
 )

@@ -8,18 +8,21 @@ import io
 import json
 import re
 import shlex
+import sys
+import types
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import stand_in
+from conftest import CellModel, stand_in
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from deap_xai import cli
 from deap_xai.archive import Archive, front
+from deap_xai.backends.classes import class_index
 from deap_xai.certificates import Consensus, consensus
 from deap_xai.demo import creature
 from deap_xai.explainer import Explainer
@@ -159,13 +162,6 @@ def test_a_failed_write_leaves_the_old_page(explanation, tmp_path, monkeypatch):
 
 def test_the_command_repeats_the_explanation(make_explainer, image, tmp_path, monkeypatch):
     """Run it in the shell: the same mask, the same probabilities."""
-    import sys
-    import types
-
-    from conftest import CellModel
-
-    from deap_xai.explainer import Explainer
-
     module = types.ModuleType("cell_models")
     module.classify = CellModel()
     monkeypatch.setitem(sys.modules, "cell_models", module)
@@ -252,6 +248,19 @@ def test_what_only_python_can_name_is_said(make_explainer, image, changes, named
     page = explanation.report()
     assert "Not from the shell alone: no text can name its model, segments" in page
     assert "deap-xai explain IMAGE" not in page
+
+
+def test_the_command_names_no_class_by_a_number_that_is_anothers_name(
+    make_explainer, image, monkeypatch
+):
+    module = types.ModuleType("cell_models")
+    module.classify = CellModel()
+    monkeypatch.setitem(sys.modules, "cell_models", module)
+    made = Explainer("cell_models:classify", class_names=["1", "0"], budget=20,
+                     segments="grid:n_segments=16").explain(image, target="1")  # fmt: skip
+    words = shlex.split(command_line(made, "a.png"))
+    given = words[words.index("--target") + 1]
+    assert class_index(given, ["1", "0"]) == made.target == 0
 
 
 def test_without_settings_there_is_no_command():

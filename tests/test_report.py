@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -163,6 +164,14 @@ def test_a_run_gives_a_gallery(finished):
         with PILImage.open(page.parent / row["thumbnail"]) as picture:
             assert picture.size == (24, 24)
     assert rows[0]["command"] == f"deap-xai report '{explanations(finished)[0]}'"
+
+
+def test_a_page_may_have_a_name_that_is_no_utf8(finished, tmp_path):
+    page = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.html")
+    result = report(finished, "--out", page)
+    assert result.exit_code == 0, result.output
+    row = facts_of(Path(page).read_text())["rows"][0]
+    assert row["thumbnail"].startswith("caf%E9-pictures/")
 
 
 def test_the_gallery_of_a_killed_run(finished, tmp_path):

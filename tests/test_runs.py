@@ -33,6 +33,7 @@ from deap_xai.runs import Tally
 from deap_xai.runs import run as running
 from deap_xai.runs.folder import Failure, RunFolder
 from deap_xai.runs.items import list_items
+from deap_xai.runs.rows import SCHEMA
 from deap_xai.runs.settings import run_settings, settings_hash
 from deap_xai.runs.worker import image_seed, packed
 
@@ -438,6 +439,9 @@ def test_lists_that_can_not_be_read(tmp_path):
     ):
         list_items(tmp_path / "x.png", tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "no rows.csv").write_text("path,label\n")
+    with pytest.raises(ImageError, match=r"no image in .*no rows.csv; it names none$"):
+        list_items(tmp_path / "no rows.csv", tmp_path / "run")
     with pytest.raises(ImageError, match=r"no image in .*empty; in a folder, files count"):
         list_items(tmp_path / "empty", tmp_path)
 
@@ -489,6 +493,81 @@ def test_a_model_that_leaves_is_a_failure(pictures, tmp_path):
     assert (tally.failed, {(f.error, f.reason) for f in failures}) == (2, {("SystemExit", "bye")})
 
 
+def test_a_reason_that_no_file_can_hold_stands_there_in_escapes(pictures, tmp_path):
+    def model(views):
+        raise ValueError("caf\udce9")
+
+    tally = dx.batch(pictures / "notes.txt", model, tmp_path / "run", **SMALL)
+    failures = RunFolder(tmp_path / "run").failures().values()
+    assert (tally.failed, {f.reason for f in failures}) == (2, {"caf\\udce9"})
+
+
+def test_two_starts_at_once_are_told(pictures, tmp_path):
+    """One would take the other's work for that of a process that died."""
+
+    def again(tally):
+        if tally.explained == 1:
+            with pytest.raises(RunError, match=r"another process is at the run in .*; wait"):
+                dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL)
+            tried.append(tally)
+
+    tried = []
+    given = {**SMALL, "progress": again}
+    tally = dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **given)
+    assert (tally.explained, tally.failed, len(tried)) == (2, 0, 1)
+    assert dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL).earlier == 2
+
+
+def test_a_disk_without_locks_is_written_all_the_same(pictures, tmp_path, monkeypatch):
+    def unknown(self, **options):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("deap_xai.runs.folder.FileLock.acquire", unknown)
+    tally = dx.batch(pictures / "notes.txt", CellModel(), tmp_path / "run", **SMALL)
+    assert tally.explained == 2
+
+
+def test_what_another_has_just_finished_stays(pictures, tmp_path, monkeypatch):
+    """A file that came after the table was read isn't one of an image that has changed."""
+    out = tmp_path / "run"
+    dx.batch(pictures / "notes.txt", CellModel(), out, **SMALL)
+    files = {file: file.read_bytes() for file in out.glob("explanations/*.npz")}
+    monkeypatch.setattr(RunFolder, "table", lambda self: running.pa.Table.from_pylist([], SCHEMA))
+    todo = running._todo(RunFolder(out), list_items(pictures / "notes.txt", out)[1])
+    assert len(todo) == 2
+    assert {file: file.read_bytes() for file in out.glob("explanations/*.npz")} == files
+
+
+@pytest.mark.parametrize("what", ["segments", "fill", "mutate", "objectives", "model"])
+def test_what_is_bound_to_a_function_is_a_setting(pictures, tmp_path, what):
+    def bound(table, *given, **more):
+        kinds = {
+            "segments": lambda view: np.indices(view.shape[:2])[0] // 6,
+            "fill": lambda view, *_: view // 2,
+            "mutate": lambda individual: (individual,),
+            "objectives": lambda evaluator, masks: masks.sum(axis=1),
+            "model": CellModel(),
+        }
+        return kinds[what](*given)
+
+    def run(number):
+        one = functools.partial(bound, np.arange(2000) == number)
+        chosen = {
+            "segments": {"segments": one},
+            "fill": {"fill": one},
+            "mutate": {"operators": {"mutate": one}},
+            "objectives": {"objectives": ["probability", (one, -1.0)], "algorithm": "eaNSGA2"},
+            "model": {},
+        }[what]
+        model = one if what == "model" else CellModel()
+        return dx.batch(pictures / "notes.txt", model, tmp_path / "run", **{**SMALL, **chosen})
+
+    assert run(1000).failed == 0
+    assert run(1000).earlier == 2
+    with pytest.raises(RunError, match="bound to "):
+        run(1001)
+
+
 def test_a_quote_that_is_not_closed_is_told(pictures, tmp_path):
     fine = ["path,caption", 'a.png,"Big" dog', 'sub/a.png,"two\nlines"']
     rows = [*fine, 'a.png,"12 inch', *("b.png,x" for _ in range(20_000))]
@@ -510,7 +589,8 @@ def test_a_fills_picture_that_is_not_there_is_told_for_each_image(pictures, tmp_
 
 def test_a_failure_line_that_was_cut_off_is_passed_over(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.open({}, "")
+    with folder.opened({}, ""):
+        pass
     folder.fail(Failure("a-1", "a.png", "ImageError", 'a "reason",\nof two lines'))
     with folder.failures_file.open("a") as file:
         file.write("b-2,b.pn")
@@ -720,7 +800,8 @@ def test_a_read_only_folder(pictures, tmp_path):
 
 def test_no_rows_is_a_table_too(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.open({}, "")
+    with folder.opened({}, ""):
+        pass
     folder.write(folder.table())
     assert isinstance(folder.table(), pa.Table)
     assert len(folder.table()) == 0

@@ -133,6 +133,22 @@ def test_a_dask_cluster_finds_what_one_process_finds(creatures, alone, tmp_path)
     assert table(run).equals(alone)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # theirs
+def test_a_dask_cluster_of_our_own_shows_nothing_to_other_machines(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    made, client = [], distributed.Client
+
+    def kept(*args, **options):
+        made.append(client(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(distributed, "Client", kept)
+    with spread.spreading(None, "dask", None):
+        facts = made[0].scheduler_info()
+        assert "dashboard" not in facts["services"]
+        assert "127.0.0.1" in facts["address"]
+
+
 @pytest.mark.filterwarnings("ignore")  # Ray warns of its own future defaults and sockets
 def test_a_local_ray_finds_what_one_process_finds(creatures, alone, tmp_path):
     ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -280,7 +296,8 @@ def test_workers_that_always_die_end_the_run(cells, tmp_path):
         yield
 
     folder = RunFolder(tmp_path / "run")
-    folder.open({}, "")
+    with folder.opened({}, ""):
+        pass
     items = list_items(cells, tmp_path)[1]
     task = Task(b"", str(folder.path), 0, 8, None)
     assert len(list(spread.explain_all(broken, task, folder, items))) == 12

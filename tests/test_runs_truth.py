@@ -120,7 +120,8 @@ def test_what_another_process_may_be_writing_is_left_alone(frames, tmp_path):
 
 def test_a_name_with_a_carriage_return_fails_in_one_row(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.open({}, "")
+    with folder.opened({}, ""):
+        pass
     failure = Failure("x-1", "odd\rname.png", "ImageError", "why")
     for _ in range(2):
         folder.fail(failure)
@@ -130,7 +131,8 @@ def test_a_name_with_a_carriage_return_fails_in_one_row(tmp_path):
 
 def test_a_summary_of_a_folder_without_explanations(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.open({}, "")
+    with folder.opened({}, ""):
+        pass
     folder.explanations.rmdir()
     with pytest.raises(SettingError, match="has no explanation yet"):
         dx.summary(folder.path)

@@ -291,7 +291,8 @@ def test_nothing_to_sum_up(tmp_path):
         dx.summary(tmp_path)
     with pytest.raises(SettingError, match="is no run: there is no such folder"):
         dx.summary(tmp_path / "nowhere")
-    RunFolder(tmp_path / "run").open({}, "")
+    with RunFolder(tmp_path / "run").opened({}, ""):
+        pass
     with pytest.raises(SettingError, match=r"has no explanation yet$"):
         dx.summary(tmp_path / "run")
 
@@ -332,10 +333,10 @@ def test_the_batch_command(tmp_path):
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN)
     assert result.exit_code == 1  # nothing could be explained
     assert "1 failed: " in result.stderr
-    assert "\n  1 x ImageError, as bad.png: '" in result.stderr
+    assert "\n  1 x ImageError, such as bad.png: '" in result.stderr
     (folder / "bad.png").rename(folder / f"{'x' * 210}.png")
     result = shell("batch", folder, "--out", tmp_path / "long", *RUN)
-    assert f"\n  1 x ImageError, as {'x' * 80}: '" in result.stderr
+    assert f"\n  1 x ImageError, such as {'x' * 80}: '" in result.stderr
     (folder / f"{'x' * 210}.png").rename(folder / "bad.png")
     PILImage.fromarray(creature(3).image).save(folder / "good.png")
     result = shell("batch", folder, "--out", tmp_path / "run", *RUN)

@@ -97,7 +97,7 @@ def _graph(source: str | bytes, what: str, output: str | None = None) -> Graph:
     inputs = [(x.name, [_known(n) for n in x.shape], _dtype(x.type)) for x in session.get_inputs()]
     layout = read_layout(inputs, what)
     outputs = [
-        (x.name, [_known(n) for n in x.shape], x.type.startswith("tensor(float"))
+        (x.name, [_known(n) for n in x.shape], x.type.startswith(("tensor(float", "tensor(double")))
         for x in session.get_outputs()
     ]
     index, caution = read_output(outputs, output, what)

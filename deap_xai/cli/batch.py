@@ -99,5 +99,5 @@ def _why(out: Path) -> list[str]:
     for kind, count in kinds.most_common(3):
         example = examples[kind]
         image, reason = (" ".join(text.split()) for text in (example.image, example.reason))
-        lines.append(f"  {count} x {kind}, as {image:.80}: {reason:.200}")
+        lines.append(f"  {count} x {kind}, such as {image:.80}: {reason:.200}")
     return lines

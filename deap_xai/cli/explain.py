@@ -85,7 +85,7 @@ def explain(
                 click.echo(f"wrote {page}", err=True)
         except BrokenPipeError:  # whoever reads this has seen enough
             raise
-        except Exception as error:  # whatever the model raises, the others' turns come
+        except (Exception, SystemExit) as error:  # whatever a model raises, the others' turns come
             known = isinstance(error, (DeapXaiError, OSError))
             told = str(error) if known else f"{type(error).__name__}: {error} ({raised_at(error)})"
             failures += 1

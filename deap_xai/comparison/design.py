@@ -21,9 +21,9 @@ from deap_xai.identity import identity
 from deap_xai.images import image_name, load_image
 from deap_xai.objectives import resolve_objectives, told
 from deap_xai.specs import parse_spec
-from deap_xai.toolbox import DEFAULT_OPERATORS
+from deap_xai.toolbox import DEFAULT_OPERATORS, as_roles
 from deap_xai.typing import Image
-from deap_xai.wording import meant
+from deap_xai.wording import meant, shortened
 
 __all__ = ["Design", "Run", "factorial", "make_design"]
 
@@ -80,7 +80,12 @@ class Design:
             names = [told(one) for one in resolve_objectives(given)] if given else []
             told_of = unheeded(algorithm, names, settings["operators"])
             found += [f"{variant}: {text}" for text in told_of]
-        return found
+        own = [given.get("operators") or {} for given in self.variants.values()]
+        return found + [
+            f"the {role} operator of the base has no part: every variant has its own"
+            for role in self.base.get("operators") or {}
+            if all(role in operators for operators in own)
+        ]
 
     def identities(self) -> dict[str, Any]:
         """What each name means, to be kept beside the runs.
@@ -234,9 +239,18 @@ def _check_names(what: str, settings: Mapping[str, Any], known: Sequence[str]) -
         "patience": "runs are compared at equal model calls: give a budget in base",
         "budget": "all variants have the same budget: give it in base",
     }
+    if not isinstance(settings, Mapping):
+        raise SettingError(
+            f"{what} must map settings to values, such as {{'population': 20}}; got "
+            f"{shortened(settings)}"
+        )
     for key in settings:
         if key not in known:
             raise SettingError(f"{what}: {reasons.get(key) or _unknown(key, list(known))}")
+    try:
+        as_roles(settings.get("operators"))
+    except SettingError as error:
+        raise SettingError(f"{what}: {error}") from error
 
 
 def _unknown(key: str, known: list[str]) -> str:

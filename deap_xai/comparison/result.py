@@ -138,10 +138,18 @@ class Comparison:
         if not _comparable(blocks):
             raise SettingError("no problem and seed was run by all variants: nothing to rank")
         p_values = statistics.wilcoxon_holm(values)
+        # As in the report: where p-value and means disagree, nothing was shown.
+        for row in statistics.pairs(blocks, measure).itertuples():
+            if not row.shown:
+                p_values.loc[row.first, row.second] = p_values.loc[row.second, row.first] = 1.0
         return drawing.draw_ranks(_ranks(values), p_values, MEASURES[measure])
 
     def to_iohprofiler(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write all runs in IOHprofiler's format, for IOHanalyzer; gives the JSON files."""
+        """Write all runs in IOHprofiler's format, for IOHanalyzer; gives the JSON files.
+
+        What an earlier export wrote to the folder is removed.
+        """
+        remove_iohprofiler(Path(folder))
         return write_iohprofiler(Path(folder), self.table, self.trajectories)
 
     def save(self, folder: str | os.PathLike[str], measure: str = "front_quality") -> list[Path]:
@@ -164,7 +172,6 @@ class Comparison:
             tables["failures"] = self.failures
         for name in NOT_ALWAYS:
             (folder / name).unlink(missing_ok=True)
-        remove_iohprofiler(folder / "ioh")
         written = []
         for name, frame in tables.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)

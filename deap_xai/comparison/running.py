@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,8 +107,10 @@ def compare(
     (6, {60})
     """
     require("scikit_posthocs", "compare")
-    if jobs == 0:
-        raise SettingError("jobs must be a number of processes, or -1 for one a core; got 0")
+    if not isinstance(jobs, Integral) or jobs == 0:
+        raise SettingError(
+            f"jobs must be a number of processes, or -1 for one a core; got {jobs!r}"
+        )
     design = make_design(images, models, variants, base or {}, seeds)
     identities = design.identities()
     folder = None if out is None else _folder(Path(out) / "runs", identities)
@@ -179,7 +182,7 @@ def _outcome(task: _Task) -> tuple[Run, Record | str]:
         end_with(task.parent)
     try:
         record = _search(task)
-    except Exception as error:  # a user's operator may do anything, and others' runs go on
+    except (Exception, SystemExit) as error:  # a user's may do anything, and others' runs go on
         return task.run, f"{type(error).__name__}: {error}"
     if task.folder is not None:
         task.folder.write(record)

@@ -29,8 +29,9 @@ MEASURES = {"front_quality": "front quality", "probability": "best probability"}
 
 PROBLEM = ["model", "image"]
 
-DIGITS = 12
-"""Decimal places that means over seeds are compared to, and differences: 0.8 - 0.7 is 0.4 - 0.3."""
+DIGITS = 5
+"""Decimal places that values are compared to: what a model answers to the same mask may differ in
+the seventh digit, and 0.8 - 0.7 is to be 0.4 - 0.3."""
 
 
 class Blocks(NamedTuple):
@@ -43,7 +44,7 @@ class Blocks(NamedTuple):
     unit
         ``"problem"`` or ``"run"``.
     runs
-        One number a problem, seed and variant.
+        One number a problem, seed and variant, to :data:`DIGITS` decimal places, as in ``values``.
     """
 
     values: pd.DataFrame
@@ -85,7 +86,8 @@ def blocks(table: pd.DataFrame, measure: str) -> Blocks:
     """
     order = list(dict.fromkeys(table["variant"]))
     runs = table.pivot(index=[*PROBLEM, "seed"], columns="variant", values=measure)[order].dropna()
-    # Means of the same values in another order differ in their last digits: no rank is in those.
+    # What differs in later digits is no better or worse: rounding, or means in another order.
+    runs = runs.round(DIGITS)
     problems = runs.groupby(level=PROBLEM, sort=False).mean().round(DIGITS)
     if _could_show(len(problems), len(order)):
         return Blocks(problems, "problem", runs)

@@ -45,7 +45,9 @@ def command_line(explanation: Explanation, image: str = "", seeds: int | None = 
     words = ["deap-xai", "explain", f"./{image}" if image.startswith("-") else image or "IMAGE"]
     words += ["--model", settings["model"]]
     if settings.get("target", explanation.target) is not None:
-        words += ["--target", str(explanation.target)]
+        # Of names that are numbers one may be that of another class: "class 2" is none's.
+        index = str(explanation.target)
+        words += ["--target", f"class {index}" if settings.get("class_names") else index]
     if settings.get("class_names"):
         words += ["--classes", "CLASSES"]
     for name in OPTIONS:

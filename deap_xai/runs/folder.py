@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from deap_xai.errors import RunError, SettingError
 from deap_xai.explanation import Explanation
@@ -51,7 +52,7 @@ class RunFolder:
     Parameters
     ----------
     path
-        The folder; :meth:`open` makes it where there is none.
+        The folder; :meth:`opened` makes it where there is none.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -62,32 +63,54 @@ class RunFolder:
         self.table_file = self.path / "results.parquet"
         self.failures_file = self.path / "failures.csv"
 
-    def open(self, settings: Mapping[str, Any], digest: str) -> set[str]:
-        """Begin a run, or go on with one that has the same settings.
+    @contextmanager
+    def opened(self, settings: Mapping[str, Any], digest: str) -> Iterator[set[str]]:
+        """Begin a run, or go on with one that has the same settings; within, it is ours alone.
 
-        Returns
-        -------
+        Yields
+        ------
         The ids of those that a process was at when it died.
 
         Raises
         ------
         RunError
-            If there is a run with other settings, something else, or no way to write.
+            If there is a run with other settings, something else, another process that is at this
+            one, or no way to write.
         """
         with self.writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self.settings_file.exists():
-                self._check(settings, digest)
-            elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+            self._make(settings, digest)
+        # What another start is at would look like what a killed one left.
+        lock = FileLock(self.path / ".lock")
+        with self.writing(), suppress(NotImplementedError):  # a disk that knows no locks
+            try:
+                lock.acquire(blocking=False)
+            except Timeout as error:
                 raise RunError(
-                    f"{self.path} holds other things, no run (no settings.json); name a new folder"
-                )
-            else:
-                facts = {"format": FORMAT, "hash": digest, "settings": settings}
-                write_whole(self.settings_file, json.dumps(facts, indent=2).encode())
-            self.explanations.mkdir(exist_ok=True)
-            self.running.mkdir(exist_ok=True)
-            # What a killed process left: half-written files, and images that it was at.
+                    f"another process is at the run in {self.path}; wait until it has ended, or "
+                    "name a new folder"
+                ) from error
+        try:
+            yield self._left()
+        finally:
+            lock.release()
+
+    def _make(self, settings: Mapping[str, Any], digest: str) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.settings_file.exists():
+            self._check(settings, digest)
+        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+            raise RunError(
+                f"{self.path} holds other things, no run (no settings.json); name a new folder"
+            )
+        else:
+            facts = {"format": FORMAT, "hash": digest, "settings": settings}
+            write_whole(self.settings_file, json.dumps(facts, indent=2).encode())
+        self.explanations.mkdir(exist_ok=True)
+        self.running.mkdir(exist_ok=True)
+
+    def _left(self) -> set[str]:
+        """Clear what a killed process left: half-written files, and images that it was at."""
+        with self.writing():
             begun = list(self.running.iterdir())
             halves = [one for one in self.explanations.glob(".*.part") if _is_old(one)]
             for left in (*halves, *begun):

@@ -113,10 +113,10 @@ def list_items(images: Images, out: Path) -> tuple[str, list[Item]]:
                 f"{item.label!r}; expected one"
             )
     if not items:
-        raise ImageError(
-            f"there is no image in {given}; in a folder, files count that end in "
-            f"{', '.join(sorted(SUFFIXES))}"
-        )
+        counts = f"in a folder, files count that end in {', '.join(sorted(SUFFIXES))}"
+        if not Path(given).is_dir():
+            counts = "it names none"
+        raise ImageError(f"there is no image in {given}; {counts}")
     return source, sorted(items.values(), key=lambda item: (item.image, item.target or ""))
 
 

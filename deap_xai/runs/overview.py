@@ -48,7 +48,8 @@ class ClassSummary(NamedTuple):
     pictures
         How many were explained.
     right
-        Share of those with a known label that were predicted so; None where none is known.
+        Share of those with a label and no target of their own whose most probable class is the
+        label; None where there are none.
     few
         Share of pictures where a fifth of the superpixels gives nine tenths of the full view's
         probability, and nothing at all does not.
@@ -243,7 +244,10 @@ def _class_summary(
 
 
 def _right(table: pa.Table) -> NDArray[np.float64]:
-    """1 where the predicted class is the label, NaN where either isn't known."""
+    """1 where the predicted class is the label, NaN where either isn't known.
+
+    Where a target was asked for, no row tells what the model would have said.
+    """
     columns = (table[name].to_pylist() for name in ("label", "asked", "target_name"))
     return np.array(
         [

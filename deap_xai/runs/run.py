@@ -118,8 +118,8 @@ def batch(
         If there is no image, a setting makes no sense, or a label is no class of the model; nothing
         is written then.
     RunError
-        If the folder holds a run with other settings or can't be written, or workers keep dying.
-        What was explained stays.
+        If the folder holds a run with other settings, another process is at it, it can't be
+        written, or workers keep dying. What was explained stays.
     KeyboardInterrupt
         On Ctrl-C, after the table is written.
 
@@ -143,8 +143,10 @@ def batch(
     if workers is None and cluster is None:
         workers = _processes(explainer, model, items)
     facts = run_settings(explainer, source, model, settings)
-    with spreading(workers, cluster, address) as (spread, parent):
-        begun = folder.open(facts, settings_hash(facts))
+    with (
+        spreading(workers, cluster, address) as (spread, parent),
+        folder.opened(facts, settings_hash(facts)) as begun,
+    ):
         # Should one of them be what ended the run before, the others are explained at least.
         todo = sorted(_todo(folder, items), key=lambda item: item.id in begun)
         earlier = len(items) - len(todo)
@@ -238,8 +240,9 @@ def _todo(folder: RunFolder, items: Sequence[Item]) -> list[Item]:
     again = pa.array([one.id for one in todo], pa.string())
     folder.write(table.filter(pc.invert(pc.is_in(table["id"], again))))
     with folder.writing():
-        for item in todo:  # an image that has changed since
-            folder.file(item.id).unlink(missing_ok=True)
+        for item in todo:
+            if item.id in done:  # an image that has changed since
+                folder.file(item.id).unlink(missing_ok=True)
     return todo
 
 

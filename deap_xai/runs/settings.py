@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -25,8 +26,8 @@ def run_settings(
     """All that results depend on, in values that JSON knows.
 
     Where a name doesn't tell what is behind it (a model's or a picture's file, weights, a torch
-    module, a transform, a label map, class names), a digest of the content stands beside it. The
-    code of a model or an operator isn't looked at.
+    module, a transform, a label map, class names, what ``functools.partial`` binds to a function),
+    a digest of the content stands beside it. The code of a model or an operator isn't looked at.
 
     Parameters
     ----------
@@ -50,9 +51,12 @@ def run_settings(
         # Where there is no such picture, that is said when an image should be explained.
         contents["fill"] = _file_digest(path) if path.is_file() else None
     if given.get("transform") is not None:
-        contents["transform"] = hashlib.sha256(
-            plain_repr(identity(given["transform"]))
-        ).hexdigest()[:16]
+        contents["transform"] = _identity_digest(given["transform"])
+    functions = {"model": model, **given, **explainer.operators}
+    functions |= {o.name: o.function for o in explainer.objectives}
+    for name, function in functions.items():
+        if isinstance(function, functools.partial):
+            contents[f"bound to {name}"] = _identity_digest([function.args, function.keywords])
     named = {"model": model} if isinstance(model, str) else {}
     return {
         "deap_xai": __version__,
@@ -73,6 +77,10 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     True
     """
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_digest(value: Any) -> str:
+    return hashlib.sha256(plain_repr(identity(value))).hexdigest()[:16]
 
 
 def _file_digest(path: str | Path | None) -> str | None:

@@ -147,7 +147,8 @@ def _dask(address: str | None) -> Iterator[Spread]:
         client = None if address else distributed.get_client()
     ours = client is None
     if ours:
-        local = {} if address else {"threads_per_worker": 1}
+        # A dashboard of its own would listen to other machines.
+        local = {} if address else {"threads_per_worker": 1, "dashboard_address": None}
         try:
             client = distributed.Client(address, set_as_default=False, **local)
         except (OSError, ValueError) as error:

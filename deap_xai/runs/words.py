@@ -28,9 +28,10 @@ NAMES = 3
 """Pictures named at a time; the JSON has all."""
 
 LEGEND = """\
-few suffice: a fifth of the superpixels give nine tenths of the full view's probability, and
-nothing at all doesn't; gained: the kept part's probability less the full view's; kept: share of
-superpixels; empty passes: nothing at all gives nine tenths, so the explanation says nothing"""
+right: of pictures with a label and no target of their own; few suffice: a fifth of the superpixels
+give nine tenths of the full view's probability, and nothing at all doesn't; gained: the kept part's
+probability less the full view's; kept: share of superpixels; empty passes: nothing at all gives
+nine tenths, so the explanation says nothing"""
 
 REASONS = {
     "border": "lies at the border (nine tenths of it in the outer eighth)",

@@ -170,7 +170,8 @@ def _device_is_lost(error: BaseException) -> bool:
 
 
 def _failed(item: Item, error: str, reason: str) -> Outcome:
-    reason = " ".join(reason.split())
+    # Text that no file can hold, as in names that aren't UTF-8, stands there in escapes.
+    reason = " ".join(reason.encode(errors="backslashreplace").decode().split())
     if len(reason) > REASON:
         reason = f"{reason[: REASON - 1]}…"
     return Outcome(item, failure=Failure(item.id, item.image, error, reason))

@@ -147,7 +147,7 @@ def _dask(address: str | None) -> Iterator[Spread]:
         client = None if address else distributed.get_client()
     ours = client is None
     if ours:
-        # A dashboard of its own would listen to other machines.
+        # Unless it is told otherwise, its dashboard listens to other machines too.
         local = {} if address else {"threads_per_worker": 1, "dashboard_address": None}
         try:
             client = distributed.Client(address, set_as_default=False, **local)

@@ -107,9 +107,9 @@ def problem(
             rows.append(row)
         targets[rival] = float(row["quality at end"])
     for name, seed in missing:
-        # Only the first algorithm's first run goes to 1,000 calls; the others answer who is sooner.
+        # Only the first algorithm goes to 1,000 calls; the others answer who is sooner.
         first = name == algorithms[0]
-        calls = round((AT[-1] if first and seed == 0 else AT[-2]) * scale)
+        calls = round((AT[-1] if first else AT[-2]) * scale)
         explainer = Explainer(backend, fill=fill, algorithm=name, seed=seed, budget=calls)
         evaluator = explainer.evaluator(path)
         explainer.search(evaluator)
@@ -267,10 +267,10 @@ def summarised(
 def won(rows: list[dict[str, Any]], ends: dict[Any, dict[str, Any]], n: int) -> dict[str, Any]:
     """On what share insertion, deletion and both are as good as greedy's or better.
 
-    Run by run; and both by photograph, where the means over its runs are compared.
+    Run by run; and both by problem and by photograph, where the means over its runs are compared.
     """
     columns = [f"{name} won at {n}" for name in (*AREAS, "both")]
-    columns.append(f"both won at {n}, by photograph")
+    columns += [f"both won at {n}, by {group}" for group in ("problem", "photograph")]
     if not rows:
         return dict.fromkeys(columns, "")
     gains = np.array([
@@ -278,10 +278,9 @@ def won(rows: list[dict[str, Any]], ends: dict[Any, dict[str, Any]], n: int) -> 
         for r in rows
         for end in [_end(ends, r)]
     ])  # fmt: skip
-    of = np.array([r["photograph"] for r in rows])
-    means = np.array([gains[of == photograph].mean(axis=0) for photograph in np.unique(of)])
     shares = [*(gains >= 0).mean(axis=0), (gains >= 0).all(axis=1).mean()]
-    shares.append((means >= 0).all(axis=1).mean())
+    groups = [_key(r)[:3] for r in rows], [r["photograph"] for r in rows]
+    shares += [(_means(gains, each) >= 0).all(axis=1).mean() for each in groups]
     return {name: round(float(x), 3) for name, x in zip(columns, shares, strict=True)}
 
 
@@ -307,6 +306,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def _means(values: np.ndarray, groups: list[Any]) -> np.ndarray:
+    """The mean row of each group."""
+    of = [list(dict.fromkeys(groups)).index(group) for group in groups]
+    return np.array([values[np.equal(of, i)].mean(axis=0) for i in range(max(of) + 1)])
 
 
 def _end(ends: dict[Any, dict[str, Any]], r: dict[str, Any]) -> dict[str, Any]:

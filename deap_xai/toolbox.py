@@ -48,7 +48,7 @@ _BITS = frozenset((0, 1))
 _NO_BIT = re.compile("interpreted as an integer|integer is required|can only [a-z]+ array")
 """What Python says where something else than a small integer is put into an array of bits."""
 
-MOST_POINTS, TWO_LAYERS = 210, 8
+MOST_POINTS, TWO_LAYERS = 210, 6
 """Reference points in one layer, at most, and the number of objectives from which there are two."""
 
 _RETURNS = {"mate": 2, "mutate": 1}
@@ -224,8 +224,8 @@ def _with_rates(
 def _reference_points(n_objectives: int) -> np.ndarray[Any, Any]:
     """The directions of Deb and Jain (IEEE Transactions on Evolutionary Computation 18(4), 2014).
 
-    One layer of up to 12 divisions and ``MOST_POINTS`` points, which of 3 objectives are 91; from
-    8 objectives on two layers, for one has no point that weighs all of them.
+    One layer of up to 12 divisions and ``MOST_POINTS`` points: of 3 objectives 91, of 5 all 210.
+    From 6 on two layers, as there of 8, for no point of one so coarse weighs all objectives.
     """
     points = tools.uniform_reference_points
     if n_objectives >= TWO_LAYERS:

@@ -440,9 +440,11 @@ def test_errors_of_the_operators_own_pass_through(toolbox):
         toolbox.mutate(toolbox.individual())
 
 
-@pytest.mark.parametrize(("n", "points"), [(2, 13), (3, 91), (4, 165), (5, 210), (8, 156)])
+@pytest.mark.parametrize(
+    ("n", "points"), [(2, 13), (3, 91), (4, 165), (5, 210), (6, 77), (8, 156), (10, 275)]
+)
 def test_reference_points_are_those_of_deb_and_jain(n, points):
-    """Their numbers for 3, 5 and 8 objectives; each point is a share for each objective."""
+    """Their numbers for 3, 5, 8 and 10 objectives; each point is a share for each objective."""
     given = as_operator("select", "selNSGA3", S, n).keywords["ref_points"]
     assert given.shape == (points, n)
     assert np.allclose(given.sum(axis=1), 1)

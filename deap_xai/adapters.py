@@ -171,8 +171,9 @@ class SuperpixelAttribution:
         backend = _InputBackend(
             self.module, values, mean, std, device=self.device, batch_size=at_once
         )
-        found = Explainer(backend, **self.settings).explain(backend.pixels, target)
-        self._measured[values.shape] = backend.batch_size
+        explainer = Explainer(backend, **self.settings)
+        found = explainer.explain(backend.pixels, target)
+        self._measured[values.shape] = explainer.backend.batch_size
         return np.asarray(found.attribution[found.segments])
 
 

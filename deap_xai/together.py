@@ -234,7 +234,7 @@ def _asked(backend: Backend, questions: Sequence[Sequence[Masked]]) -> list[Answ
     try:
         tables = iter(backend.predict_masked_many([one for masked in questions for one in masked]))
         return [[next(tables) for _ in masked] for masked in questions]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(questions) == 1:
             return [error]
         return [answer for one in questions for answer in _asked(backend, [one])]

@@ -59,7 +59,8 @@ def test_the_key_cell_matters_most(inputs):
     assert [cells(one[0]).argmin() for one in found] == [KEY, KEY]  # it speaks against class 2
 
 
-def test_the_batch_size_is_measured_once(inputs, monkeypatch):
+@pytest.mark.parametrize("precision", [None, "bf16"])
+def test_the_batch_size_is_measured_once(inputs, monkeypatch, precision):
     """And remembered for the module: each input has another range, which says nothing of speed."""
     measured = []
 
@@ -70,9 +71,10 @@ def test_the_batch_size_is_measured_once(inputs, monkeypatch):
     monkeypatch.setattr("deap_xai.backends.measuring._best", best)
     module = KeyCell()
     for _ in range(2):
-        SuperpixelAttribution(module, **GRID).attribute(inputs, target=1)
+        method = SuperpixelAttribution(module, precision=precision, **GRID)
+        method.attribute(inputs, target=1)
     assert len(measured) == 1
-    assert max(map(len, module.asked)) == 3
+    assert method._measured == {inputs[0].shape: 3}
     with pytest.raises(SettingError, match="batch_size must be a whole number of at least 1; got"):
         SuperpixelAttribution(module, batch_size="8", **GRID)
 

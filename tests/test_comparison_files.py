@@ -263,8 +263,11 @@ def test_iohprofiler_literally(found, tmp_path):
 def test_an_export_replaces_the_one_before(found, tmp_path):
     found.to_iohprofiler(tmp_path)
     kept = found.table[found.table["variant"] != found.table["variant"].iloc[0]]
+    other = tmp_path / "2024-05-sphere" / "IOHprofiler_f1_Sphere.json"
+    other.parent.mkdir()
+    other.write_text('{"suite": "BBOB"}')
     left = Comparison(kept, found.trajectories, found.failures, {}).to_iohprofiler(tmp_path)
-    assert sorted(tmp_path.glob("*/*.json")) == sorted(left)
+    assert sorted(tmp_path.glob("*/*.json")) == sorted([*left, other])
 
 
 def test_calls_under_other_fills_count_there_too(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import functools
 import random
 
@@ -510,6 +511,19 @@ def test_a_second_run_goes_on_with_the_firsts_front(make):
     known = [point.mask for point in front(toolbox.evaluator.archive)]
     assert [bytes(one) for one in population] == [bytes(m.astype("i1")) for m in known]
     assert before & {bytes(one) for one in population}
+
+
+def test_a_fitness_from_another_toolbox_is_none_here(make, image):
+    """The full view is known here as well, with another answer."""
+    other = make()
+    population = other.population(n=3)
+    for individual in population:
+        individual[:] = array.array("b", [1] * len(individual))
+        individual.fitness.values = 0.123, 16
+    toolbox = make()
+    found, _ = eaSurrogate(population, toolbox, ngen=3)
+    for individual in found:
+        assert individual.fitness.values == pytest.approx(toolbox.evaluate(individual))
 
 
 def test_a_lift_below_nothing_is_refused(make):

@@ -218,7 +218,7 @@ def test_seconds_are_looked_at_between_chunks(make_evaluator, model, monkeypatch
         ({"calls": 0}, "budget must be a finite number above 0; got 0"),
         ({"calls": -1}, "budget must be a finite number above 0"),
         ({"calls": 1.5}, "budget must be a whole number of model calls; got 1.5"),
-        ({"calls": float("inf")}, "budget must be a whole number"),
+        ({"calls": float("inf")}, "budget must be a finite number"),
         ({"calls": "9"}, "budget must be a finite number above 0; got '9'"),
         ({"seconds": 0}, "seconds must be a finite number above 0"),
         ({"seconds": float("nan")}, "seconds must be a finite number above 0; got nan"),

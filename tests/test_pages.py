@@ -271,7 +271,9 @@ def test_without_settings_there_is_no_command():
 def test_a_stand_ins_engine_is_in_the_command():
     settings = {"model": "resnet50", "python_only": [], "engine": "openvino", "precision": "fp32"}
     settings["batch_size"] = 4
-    made = SimpleNamespace(settings=settings, target=3, seed=0, reference=object())
+    made = SimpleNamespace(
+        settings=settings, target=3, target_name="newt", seed=0, reference=object()
+    )
     assert command_line(made).endswith(
         "--target 3 --engine openvino --precision fp32 --batch-size 4 --seed 0"
     )

@@ -41,10 +41,12 @@ def everything(explanation):
 class Shy(CellModel):
     """A cell model that answers by the picture's brightness too, and breaks at a dark one."""
 
+    breaks = ZeroDivisionError
+
     def __call__(self, images):
         p = super().__call__(images)[:, 1] * (1 - images.max(axis=(1, 2, 3)) / 1000)
         if len(images) and (images[:, 0, 0] == 7).any():
-            raise ZeroDivisionError("the model can't see this")
+            raise self.breaks("the model can't see this")
         return np.stack([1 - p, p], axis=1)
 
 
@@ -165,17 +167,19 @@ def test_a_bad_image_costs_only_itself(make_explainer):
     assert [everything(e) for e in elsewhere.explanations if e] == expected
 
 
-def test_a_question_that_fails_costs_only_its_asker(make_explainer):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_question_that_fails_costs_only_its_asker(make_explainer, monkeypatch, error):
+    monkeypatch.setattr(Shy, "breaks", error)
     bad = pictures(1)[0]
     bad[0, 0] = 7
     images = [*pictures(3), bad]
     explainer = make_explainer(model=Shy(), budget=60)
     expected = [everything(explainer.explain(image)) for image in images[:3]]
     with pytest.raises(
-        SomeImagesFailed, match=r"number 4: ZeroDivisionError: the model can't see this"
+        SomeImagesFailed, match=f"number 4: {error.__name__}: the model can't see this"
     ) as caught:
         explainer.explain(images)
-    assert isinstance(caught.value.errors[3], ZeroDivisionError)
+    assert isinstance(caught.value.errors[3], error)
     assert [everything(e) for e in caught.value.explanations[:3]] == expected
 
 

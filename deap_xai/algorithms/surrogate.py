@@ -131,7 +131,9 @@ class _Search:
     def __init__(self, population: list[Any], toolbox: Any, pool: int, cxpb: float) -> None:
         self.toolbox, self.archive = toolbox, toolbox.evaluator.archive
         self.front: list[Any] = []
-        self._fresh = [individual for individual in population if not individual.fitness.valid]
+        known = self.archive.find_all(np.array(population, bool)) >= 0
+        known &= [individual.fitness.valid for individual in population]
+        self._fresh = [population[row] for row in np.flatnonzero(~known)]
         self._make, self._pool, self._cxpb = type(population[0]), pool, cxpb
         on_masks: Any = getattr(toolbox, "on_masks", {}.get)  # DEAP's own toolbox hasn't got it
         self._on_masks = [on_masks(role) for role in ("mate", "mutate")]
@@ -150,8 +152,12 @@ class _Search:
         self._asked = self._asked_for_ranking = 0
         self._best = np.zeros(toolbox.evaluator.n_segments + 1)
         self._promising = np.zeros((0, toolbox.evaluator.n_segments), bool)
-        # Of a former run, which this one goes on with.
-        self._keep_front([individual for individual in population if individual.fitness.valid])
+        # Of a former run, which this one goes on with; answered from memory, for a fitness may come
+        # from another toolbox.
+        before = [toolbox.clone(population[row]) for row in np.flatnonzero(known)]
+        for individual in before:
+            del individual.fitness.values
+        self._keep_front(evaluate(before, toolbox)[0])
 
     def ask(self, masks: Masks) -> tuple[list[Any], int]:
         """Evaluate masks, learn what the archive has gained, keep the front."""

@@ -25,6 +25,9 @@ from deap_xai.comparison.statistics import PROBLEM
 
 __all__ = ["remove_iohprofiler", "write_iohprofiler"]
 
+SUITE = "deap_xai"
+"""By which a reader, and we, know whose files they are."""
+
 VERSION = "0.3.22"
 """Of IOHexperimenter, whose layout this is: readers choose by it how to read."""
 
@@ -56,7 +59,7 @@ def write_iohprofiler(folder: Path, table: pd.DataFrame, trajectories: pd.DataFr
             stem = f"IOHprofiler_f{number}"
             facts: dict[str, Any] = {
                 "version": VERSION,
-                "suite": "deap_xai",
+                "suite": SUITE,
                 "function_id": number,
                 "function_name": function,
                 "maximization": True,
@@ -81,13 +84,21 @@ def remove_iohprofiler(folder: Path) -> None:
     Its folders are numbered, so that a variant may get another one; a reader would then find its
     runs twice.
     """
-    for home in folder.glob("[0-9]*-*"):
+    homes = {file.parent for file in folder.glob("[0-9]*-*/IOHprofiler_f*.json") if _ours(file)}
+    for home in homes:
         for place in (*home.glob("data_f*_*"), home):
             for kind in ("json", "dat"):
                 for file in place.glob(f"IOHprofiler_f*.{kind}"):
                     file.unlink()
             with suppress(OSError):  # something else lies there
                 place.rmdir()
+
+
+def _ours(file: Path) -> bool:
+    try:
+        return bool(json.loads(file.read_bytes())["suite"] == SUITE)
+    except (OSError, ValueError, KeyError, TypeError):  # somebody else's
+        return False
 
 
 def _entries(runs: pd.DataFrame, curves: list[pd.DataFrame]) -> Iterator[dict[str, Any]]:

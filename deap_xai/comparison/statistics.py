@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from deap_xai.errors import SettingError, require
@@ -29,9 +29,12 @@ MEASURES = {"front_quality": "front quality", "probability": "best probability"}
 
 PROBLEM = ["model", "image"]
 
-DIGITS = 5
-"""Decimal places that values are compared to: what a model answers to the same mask may differ in
-the seventh digit, and 0.8 - 0.7 is to be 0.4 - 0.3."""
+DIGITS = 12
+"""Decimal places that means over seeds are compared to, and differences: 0.8 - 0.7 is 0.4 - 0.3."""
+
+NEAR = 1e-5
+"""Values of one problem that are nearer than this to the next lower one are taken for equal: what a
+model answers to the same mask may differ in the seventh digit."""
 
 
 class Blocks(NamedTuple):
@@ -44,7 +47,8 @@ class Blocks(NamedTuple):
     unit
         ``"problem"`` or ``"run"``.
     runs
-        One number a problem, seed and variant, to :data:`DIGITS` decimal places, as in ``values``.
+        One number a problem, seed and variant; what is nearer than :data:`NEAR`, here and in
+        ``values``, is equal.
     """
 
     values: pd.DataFrame
@@ -86,12 +90,21 @@ def blocks(table: pd.DataFrame, measure: str) -> Blocks:
     """
     order = list(dict.fromkeys(table["variant"]))
     runs = table.pivot(index=[*PROBLEM, "seed"], columns="variant", values=measure)[order].dropna()
-    # What differs in later digits is no better or worse: rounding, or means in another order.
-    runs = runs.round(DIGITS)
+    for rows in runs.groupby(level=PROBLEM, sort=False).indices.values():
+        runs.iloc[rows] = _levelled(runs.iloc[rows].to_numpy())
+    # Means of the same values in another order differ in their last digits: no rank is in those.
     problems = runs.groupby(level=PROBLEM, sort=False).mean().round(DIGITS)
     if _could_show(len(problems), len(order)):
         return Blocks(problems, "problem", runs)
     return Blocks(runs, "run", runs)
+
+
+def _levelled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values, each as the lowest of those that it is near to, one after the other."""
+    ordered = np.sort(values, axis=None)
+    lowest = ordered[np.diff(ordered, prepend=-np.inf) >= NEAR]
+    levelled: NDArray[np.float64] = lowest[np.searchsorted(lowest, values, side="right") - 1]
+    return levelled
 
 
 def friedman(values: pd.DataFrame) -> float:

@@ -28,9 +28,12 @@ def nested(attribution: NDArray[Any]) -> Masks:
     >>> nested(np.array([0.2, 0.9])).astype(int).tolist()
     [[0, 0], [0, 1], [1, 1]]
     """
+    given: Any = attribution
+    if hasattr(given, "detach"):  # a tensor, perhaps with a gradient or on another device
+        given = given.detach().cpu()
     try:
-        values = np.asarray(attribution, float)  # unsigned integers have no negative
-    except (TypeError, ValueError, RuntimeError) as error:  # of tensors that want a gradient
+        values = np.asarray(given, float)  # unsigned integers have no negative
+    except (TypeError, ValueError) as error:
         raise SettingError(
             f"attribution must be numbers, one for each superpixel; got {shortened(attribution)}"
         ) from error

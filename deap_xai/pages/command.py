@@ -35,7 +35,9 @@ def command_line(explanation: Explanation, image: str = "", seeds: int | None = 
     --------
     >>> from types import SimpleNamespace
     >>> settings = {"model": "demo", "fill": "color:rgb=(9, 9, 9)", "python_only": []}
-    >>> made = SimpleNamespace(settings=settings, target=3, seed=0, reference=None)
+    >>> made = SimpleNamespace(
+    ...     settings=settings, target=3, target_name="newt", seed=0, reference=None
+    ... )
     >>> command_line(made, "my frog.png")
     "deap-xai explain 'my frog.png' --model demo --target 3 --fill 'color:rgb=(9, 9, 9)' --seed 0"
     """
@@ -45,9 +47,9 @@ def command_line(explanation: Explanation, image: str = "", seeds: int | None = 
     words = ["deap-xai", "explain", f"./{image}" if image.startswith("-") else image or "IMAGE"]
     words += ["--model", settings["model"]]
     if settings.get("target", explanation.target) is not None:
-        # Of names that are numbers one may be that of another class: "class 2" is none's.
-        index = str(explanation.target)
-        words += ["--target", f"class {index}" if settings.get("class_names") else index]
+        # Where classes are named by numbers, a number alone may be the name of another one.
+        index, numbered = str(explanation.target), explanation.target_name.isdigit()
+        words += ["--target", f"class {index}" if numbered else index]
     if settings.get("class_names"):
         words += ["--classes", "CLASSES"]
     for name in OPTIONS:

@@ -74,43 +74,42 @@ class RunFolder:
         Raises
         ------
         RunError
-            If there is a run with other settings, something else, another process that is at this
+            If there is a run with other settings, something else, another command that is at this
             one, or no way to write.
         """
         with self.writing():
-            self._make(settings, digest)
-        # What another start is at would look like what a killed one left.
-        lock = FileLock(self.path / ".lock")
-        with self.writing(), suppress(NotImplementedError):  # a disk that knows no locks
-            try:
-                lock.acquire(blocking=False)
-            except Timeout as error:
-                raise RunError(
-                    f"another process is at the run in {self.path}; wait until it has ended, or "
-                    "name a new folder"
-                ) from error
-        try:
-            yield self._left()
-        finally:
-            lock.release()
-
-    def _make(self, settings: Mapping[str, Any], digest: str) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        if self.settings_file.exists():
-            self._check(settings, digest)
-        elif any(not file.name.startswith(".") for file in self.path.iterdir()):
+            self.path.mkdir(parents=True, exist_ok=True)
+            files = [file for file in self.path.iterdir() if not file.name.startswith(".")]
+        if files and not self.settings_file.exists():
             raise RunError(
                 f"{self.path} holds other things, no run (no settings.json); name a new folder"
             )
-        else:
-            facts = {"format": FORMAT, "hash": digest, "settings": settings}
-            write_whole(self.settings_file, json.dumps(facts, indent=2).encode())
-        self.explanations.mkdir(exist_ok=True)
-        self.running.mkdir(exist_ok=True)
+        # What another command is at would look like what a killed one left.
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                f"another command is at the run in {self.path}; wait until it has ended, or name a "
+                f"new folder (if there is none, delete {lock.lock_file})"
+            ) from error
+        except (OSError, NotImplementedError):
+            pass  # a disk that knows no locks; whether it can be written is seen next
+        try:
+            yield self._begin(settings, digest)
+        finally:
+            lock.release()
 
-    def _left(self) -> set[str]:
-        """Clear what a killed process left: half-written files, and images that it was at."""
+    def _begin(self, settings: Mapping[str, Any], digest: str) -> set[str]:
         with self.writing():
+            if self.settings_file.exists():
+                self._check(settings, digest)
+            else:
+                facts = {"format": FORMAT, "hash": digest, "settings": settings}
+                write_whole(self.settings_file, json.dumps(facts, indent=2).encode())
+            self.explanations.mkdir(exist_ok=True)
+            self.running.mkdir(exist_ok=True)
+            # What a killed process left: half-written files, and images that it was at.
             begun = list(self.running.iterdir())
             halves = [one for one in self.explanations.glob(".*.part") if _is_old(one)]
             for left in (*halves, *begun):

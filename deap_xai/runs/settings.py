@@ -26,8 +26,9 @@ def run_settings(
     """All that results depend on, in values that JSON knows.
 
     Where a name doesn't tell what is behind it (a model's or a picture's file, weights, a torch
-    module, a transform, a label map, class names, what ``functools.partial`` binds to a function),
-    a digest of the content stands beside it. The code of a model or an operator isn't looked at.
+    module, a transform, a label map, class names; numbers, texts and arrays that are bound to a
+    ``functools.partial``), a digest of the content stands beside it. The code of a model or an
+    operator isn't looked at.
 
     Parameters
     ----------
@@ -51,12 +52,15 @@ def run_settings(
         # Where there is no such picture, that is said when an image should be explained.
         contents["fill"] = _file_digest(path) if path.is_file() else None
     if given.get("transform") is not None:
-        contents["transform"] = _identity_digest(given["transform"])
+        contents["transform"] = hashlib.sha256(
+            plain_repr(identity(given["transform"]))
+        ).hexdigest()[:16]
     functions = {"model": model, **given, **explainer.operators}
-    functions |= {o.name: o.function for o in explainer.objectives}
+    functions |= {f"objective {i}": o.function for i, o in enumerate(explainer.objectives)}
     for name, function in functions.items():
         if isinstance(function, functools.partial):
-            contents[f"bound to {name}"] = _identity_digest([function.args, function.keywords])
+            bound = _values([function.args, function.keywords])
+            contents[f"bound to {name}"] = hashlib.sha256(plain_repr(bound)).hexdigest()[:16]
     named = {"model": model} if isinstance(model, str) else {}
     return {
         "deap_xai": __version__,
@@ -79,8 +83,18 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _identity_digest(value: Any) -> str:
-    return hashlib.sha256(plain_repr(identity(value))).hexdigest()[:16]
+def _values(bound: Any) -> Any:
+    """Numbers, texts and arrays, and lists and mappings of these; of anything else its type alone.
+
+    What other objects hold may change as they are used, as counters do.
+    """
+    if isinstance(bound, Mapping):
+        return sorted((str(key), _values(value)) for key, value in bound.items())
+    if isinstance(bound, list | tuple):
+        return [_values(value) for value in bound]
+    if isinstance(bound, np.ndarray) or bound is None or isinstance(bound, str | int | float):
+        return identity(bound)
+    return getattr(bound, "__qualname__", type(bound).__qualname__)
 
 
 def _file_digest(path: str | Path | None) -> str | None:

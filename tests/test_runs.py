@@ -539,8 +539,9 @@ def test_what_another_has_just_finished_stays(pictures, tmp_path, monkeypatch):
     assert {file: file.read_bytes() for file in out.glob("explanations/*.npz")} == files
 
 
+@pytest.mark.parametrize("array", [True, False])
 @pytest.mark.parametrize("what", ["segments", "fill", "mutate", "objectives", "model"])
-def test_what_is_bound_to_a_function_is_a_setting(pictures, tmp_path, what):
+def test_what_is_bound_to_a_function_is_a_setting(pictures, tmp_path, what, array):
     def bound(table, *given, **more):
         kinds = {
             "segments": lambda view: np.indices(view.shape[:2])[0] // 6,
@@ -552,7 +553,8 @@ def test_what_is_bound_to_a_function_is_a_setting(pictures, tmp_path, what):
         return kinds[what](*given)
 
     def run(number):
-        one = functools.partial(bound, np.arange(2000) == number)
+        values = np.arange(2000) == number if array else {"n": [np.int64(number)]}
+        one = functools.partial(bound, values)
         chosen = {
             "segments": {"segments": one},
             "fill": {"fill": one},

@@ -92,7 +92,7 @@ def _values(bound: Any) -> Any:
         return sorted((str(key), _values(value)) for key, value in bound.items())
     if isinstance(bound, list | tuple):
         return [_values(value) for value in bound]
-    if isinstance(bound, np.ndarray) or bound is None or isinstance(bound, str | int | float):
+    if bound is None or isinstance(bound, str | int | float | np.generic | np.ndarray):
         return identity(bound)
     return getattr(bound, "__qualname__", type(bound).__qualname__)
 

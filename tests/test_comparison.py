@@ -287,6 +287,16 @@ def test_a_variant_that_always_fails_is_left_out_of_the_tests(compared, tmp_path
         compared({"one": variants["broken"], "two": variants["broken"]})
 
 
+def test_an_operator_that_leaves_ends_its_own_runs_alone(compared):
+    def leaves(individual):
+        raise SystemExit("bye")
+
+    found = compared({**PAIR, "leaves": {"operators": {"mutate": leaves}}})
+    assert set(found.failures["variant"]) == {"leaves"}
+    assert set(found.failures["error"]) == {"SystemExit: bye"}
+    assert len(found.table) == 6
+
+
 def test_what_every_variant_replaces_is_told(compared):
     told = "the mutate operator of the base has no part: every variant has its own"
     base = {"operators": {"mutate": "mutSwap", "mate": "cxOnePoint"}, "budget": 20}

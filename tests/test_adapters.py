@@ -70,9 +70,9 @@ def test_the_batch_size_is_measured_once(inputs, monkeypatch, precision):
 
     monkeypatch.setattr("deap_xai.backends.measuring._best", best)
     module = KeyCell()
-    for _ in range(2):
+    for one in inputs:
         method = SuperpixelAttribution(module, precision=precision, **GRID)
-        method.attribute(inputs, target=1)
+        method.attribute(torch.stack([one, -one]), target=1)
     assert len(measured) == 1
     assert method._measured == {inputs[0].shape: 3}
     with pytest.raises(SettingError, match="batch_size must be a whole number of at least 1; got"):

@@ -376,6 +376,7 @@ def test_settings_that_need_the_image(make_explainer, image, settings, message):
         ({"algorithm": "eaElitst"}, "did you mean 'eaElitist'"),
         ({"objectives": "probablity"}, "did you mean 'probability'"),
         ({"pick": "bst"}, "did you mean 'best'"),
+        ({"segments": "slic:n_segments=0"}, "n_segments must be a whole number of at least 1"),
         ({"budget": 0}, "budget must be a finite number above 0"),
     ],
 )

@@ -1,7 +1,7 @@
 """How much of a GPU's own speed is left over many images?
 
 Question: model calls a second over many images, with 1,000 calls an image: one after another and as
-a list, in one process; and as a run of ``batch`` over 1, 2, 4, … processes that share the GPU. Each
+a list, in one process; and as runs of ``batch`` over 8 and 16 processes that share the GPU. Each
 as a share of what the bare model does with pictures that lie ready, at its best batch size.
 Random weights, which don't change the time.
 

@@ -58,8 +58,9 @@ def eaGreedy(
 
     ``"forward"`` grows the kept part from nothing and asks S(S+1)/2 times. ``"both"`` grows it
     from nothing and, in turn, shrinks it from the full view by the one whose loss is least, until
-    the two meet, about S²/2 times; so does the bidirectional search of SMDL-Attribution (Chen,
-    Zhang, Wang, Fu, Dong and Guo, ICLR 2024), whose code also asks about each complement.
+    the two meet, about S²/2 times: the bidirectional search of SMDL-Attribution (Chen, Zhang,
+    Liang, Li and Cao, ICLR 2024) and LiMA (Chen, Liang, Li, Liu, Liu, Zhang and Cao, arXiv
+    2504.00470), without their submodular score and the complements that it asks about.
 
     Parameters
     ----------

@@ -28,7 +28,8 @@ Examples:
       --vary mutate=mutFlipBit:indpb=0.05 --vary mutate=mutStep --jobs 4
   deap-xai compare *.jpg --vary algorithm=eaNSGA2 --vary algorithm=eaSurrogate
       --vary population=20 --vary population=80
-  deap-xai compare frog.jpg --model mymodels:classifier --seeds 30 --out frog/"""
+  deap-xai compare frog.jpg --model mymodels:classifier --seeds 30 --out frog/
+      --vary fill=mean --vary fill=blur"""
 
 
 @main.command(epilog=EXAMPLES)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
+from joblib.externals.loky import get_reusable_executor
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-__all__ = ["end_with", "one_blas_thread", "one_thread"]
+__all__ = ["end_with", "end_workers", "one_blas_thread", "one_thread"]
 
 
 @lru_cache(maxsize=1)
@@ -26,6 +27,11 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_workers() -> None:
+    """End joblib's processes, which it would keep for minutes, with a model in memory each."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 @contextmanager

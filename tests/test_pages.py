@@ -275,11 +275,11 @@ def test_a_stand_ins_engine_is_in_the_command():
         settings=settings, target=3, target_name="newt", seed=0, reference=object()
     )
     assert command_line(made).endswith(
-        "--target 3 --engine openvino --precision fp32 --batch-size 4 --seed 0"
+        "--target 'class 3' --engine openvino --precision fp32 --batch-size 4 --seed 0"
     )
     made.settings = {**settings, "engine": "torch"}
     made.reference = None  # the model itself, which needs no naming
-    assert command_line(made).endswith("--target 3 --batch-size 4 --seed 0")
+    assert command_line(made).endswith("--target 'class 3' --batch-size 4 --seed 0")
 
 
 def test_the_slider_shows_the_models_own_numbers(image):

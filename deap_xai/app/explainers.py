@@ -14,6 +14,7 @@ from deap_xai.defaults import ALGORITHM, BUDGET, FILL, SEGMENTS
 from deap_xai.explainer import Explainer
 from deap_xai.explanation import Explanation
 from deap_xai.images import ImageLike, load_image
+from deap_xai.wording import counted
 
 __all__ = ["Choice", "Explainers", "one_at_a_time"]
 
@@ -124,6 +125,8 @@ class Explainers:
         names = ("weights", "device", "size")
         given: dict[str, Any] = {k: str(options[k]) for k in names if k in options}
         others = [one for one in settings["python_only"] if one != "model"]
+        if options.get("class_names"):
+            given["class_names"] = counted(len(options["class_names"]), "name")
         shell_lacks = [key for key in ("transform", "size") if key in options]
         only = [*others, *shell_lacks]
         return {**settings, **given, "model": model, "python_only": only}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -78,7 +79,7 @@ def batch(
         click.echo("\n".join(lines), err=True)
     if not tally.explained:
         sys.exit(1)
-    click.echo(f"Next: deap-xai summary {out}")
+    click.echo(f"Next: deap-xai summary {shlex.quote(str(out))}")
 
 
 def _searched_on(out: Path) -> str:

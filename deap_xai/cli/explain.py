@@ -86,8 +86,8 @@ def explain(
         except BrokenPipeError:  # whoever reads this has seen enough
             raise
         except (Exception, SystemExit) as error:  # whatever a model raises, the others' turns come
-            known = isinstance(error, (DeapXaiError, OSError))
-            told = str(error) if known else f"{type(error).__name__}: {error} ({raised_at(error)})"
+            ours = isinstance(error, (DeapXaiError, OSError))
+            told = str(error) if ours else f"{type(error).__name__}: {error} ({raised_at(error)})"
             failures += 1
             click.echo(f"Error: {click.format_filename(image)}: {told}", err=True)
             continue

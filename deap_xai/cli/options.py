@@ -43,7 +43,8 @@ def model_options(
         click.option("--population", default=POPULATION, show_default=True, type=click.IntRange(2),
                      help="Number of individuals."),
         click.option("--budget", type=click.IntRange(1), metavar="CALLS",
-                     help=f"Model calls at most.  [default: {BUDGET}]"),
+                     help=f"Model calls at most.  [default: {BUDGET}; none with --seconds or "
+                          "--patience]"),
         click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time at most."),
         click.option("--patience", type=click.IntRange(1), metavar="CALLS",
                      help="End the search after so many model calls without gain; as many again, "

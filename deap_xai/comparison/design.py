@@ -20,6 +20,7 @@ from deap_xai.explainer import Explainer
 from deap_xai.identity import identity
 from deap_xai.images import image_name, load_image
 from deap_xai.objectives import resolve_objectives, told
+from deap_xai.processes import one_thread
 from deap_xai.specs import parse_spec
 from deap_xai.toolbox import DEFAULT_OPERATORS, as_roles
 from deap_xai.typing import Image
@@ -43,6 +44,13 @@ class Run(NamedTuple):
     seed: int
 
 
+class Loaded(NamedTuple):
+    """What was seen of a model when it was loaded: a hash of it, and its best batch size."""
+
+    digest: str
+    batch_size: int
+
+
 @dataclass(frozen=True)
 class Design:
     """Everything that a comparison runs."""
@@ -61,7 +69,11 @@ class Design:
 
     def model_settings(self) -> dict[str, Any]:
         """What of the base is for the model."""
-        return {key: value for key, value in self.base.items() if key in MODEL}
+        found = {key: value for key, value in self.base.items() if key in MODEL}
+        names = found.get("class_names")
+        if names is not None and not isinstance(names, str):  # arrays aren't hashable
+            found["class_names"] = list(names)
+        return found
 
     def search_settings(self, variant: str) -> dict[str, Any]:
         """The base with the variant laid over it; of operators, role by role."""
@@ -87,18 +99,14 @@ class Design:
             if all(role in operators for operators in own)
         ]
 
-    def identities(self) -> dict[str, Any]:
-        """What each name means, to be kept beside the runs.
-
-        Every model is loaded once and every variant set up, so that mistakes show now.
-        """
-        contents = self._checked()
+    def identities(self, loaded: Mapping[str, Loaded]) -> dict[str, Any]:
+        """What each name means, to be kept beside the runs."""
         return {
             "version": __version__,
             "budget": self.budget,
             "model settings": identity(self.model_settings()),
             "models": {
-                name: [identity(model), contents[name]] for name, model in self.models.items()
+                name: [identity(model), loaded[name].digest] for name, model in self.models.items()
             },
             "images": {name: identity(image) for name, image in self.images.items()},
             "variants": {name: identity(self._with_files(name)) for name in self.variants},
@@ -111,19 +119,30 @@ class Design:
         path = parse_spec(fill)[1].get("path") if isinstance(fill, str) else None
         return settings if path is None else {**settings, "picture": Path(str(path))}
 
-    def _checked(self) -> dict[str, str]:
-        """Each model's digest: what is behind its name."""
-        image = next(iter(self.images.values()))
-        contents: dict[str, str] = {}
-        for name, model in self.models.items():
-            backend = load_backend(model, **self.model_settings())
-            if not contents:
-                for variant in self.variants:
-                    self._set_up(variant, backend, image)
-            contents[name] = backend.digest()
-        return contents
+    def loaded(self) -> dict[str, Loaded]:
+        """Load every model once and set up every variant, so that mistakes show now.
 
-    def _set_up(self, variant: str, backend: Backend, image: Image) -> None:
+        Batch sizes are measured here, once for all runs.
+
+        Raises
+        ------
+        SettingError
+            If a variant can't be set up, or two names are one model's.
+        """
+        found: dict[str, Loaded] = {}
+        with one_thread():  # as runs have it
+            for name, model in self.models.items():
+                backend = load_backend(model, **self.model_settings())
+                for variant in self.variants if not found else [next(iter(self.variants))]:
+                    self._set_up(variant, backend)
+                found[name] = Loaded(backend.digest(), backend.batch_size)
+        # What a function or an object of the user's holds may not be seen by its digest.
+        named = [name for name, model in self.models.items() if isinstance(model, str)]
+        _check_apart("model", {name: found[name].digest for name in named})
+        return found
+
+    def _set_up(self, variant: str, backend: Backend) -> None:
+        image = next(iter(self.images.values()))
         try:
             explainer = Explainer(backend, **self.search_settings(variant))
             explainer.check_roles()  # a toolbox takes any
@@ -200,6 +219,8 @@ def factorial(levels: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
     for key in levels:
         if key not in known:
             raise SettingError(_unknown(key, sorted(known)))
+        if isinstance(levels[key], str):
+            raise SettingError(f"levels of {key!r} must be a list; got {levels[key]!r}")
     options = [[(key, level) for level in found] for key, found in levels.items()]
     variants: dict[str, dict[str, Any]] = {}
     for chosen in itertools.product(*options):

@@ -86,10 +86,11 @@ class RunFolder:
         try:
             with self._path(run).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 facts = json.loads(str(file["json"]))
-                bits, probabilities, calls = (file[name] for name in COLUMNS)
+                arrays = [file[name] for name in COLUMNS if facts["format"] == FORMAT]
         except Exception:  # a damaged file may break whatever reads it, in any way
             return None
         self._check(facts, run)
+        bits, probabilities, calls = arrays
         masks = np.unpackbits(bits, axis=1, count=facts["n_segments"]).astype(bool)
         return Record(run, Archive(masks, probabilities), calls, *(facts[key] for key in FACTS))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -16,12 +17,12 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from deap_xai.backends import Backend, load_backend
-from deap_xai.comparison.design import Design, Run, make_design
+from deap_xai.comparison.design import Design, Loaded, Run, make_design
 from deap_xai.comparison.records import Record, RunFolder
 from deap_xai.comparison.result import Comparison, make_comparison
 from deap_xai.errors import DeapXaiError, SettingError, require
 from deap_xai.explainer import Explainer
-from deap_xai.processes import end_with, one_thread
+from deap_xai.processes import end_with, end_workers, one_thread
 from deap_xai.typing import Image
 
 __all__ = ["compare"]
@@ -112,29 +113,33 @@ def compare(
             f"jobs must be a number of processes, or -1 for one a core; got {jobs!r}"
         )
     design = make_design(images, models, variants, base or {}, seeds)
-    identities = design.identities()
+    models = design.loaded()
+    identities = design.identities(models)
     folder = None if out is None else _folder(Path(out) / "runs", identities)
     runs = design.runs()
     kept = [] if folder is None else [folder.read(run) for run in runs]
     records = {record.run: record for record in kept if record is not None}
-    tasks = [_task(design, run, folder) for run in runs if run not in records]
+    tasks = [_task(design, run, models[run.model], folder) for run in runs if run not in records]
     failures: dict[Run, str] = {}
     notes = []
     progress = {"desc": "runs", "unit": "run", "disable": quiet or None}
     with tqdm(total=len(runs), initial=len(records), **progress) as bar:
         try:
-            for run, outcome in _outcomes(tasks, jobs):
-                if isinstance(outcome, str):
-                    failures[run] = outcome
-                else:
-                    records[run] = outcome
-                bar.update()
+            with closing(_outcomes(tasks, jobs)) as outcomes:
+                for run, outcome in outcomes:
+                    if isinstance(outcome, str):
+                        failures[run] = outcome
+                    else:
+                        records[run] = outcome
+                    bar.update()
         except KeyboardInterrupt:
             if not records:
                 raise
             notes.append(f"interrupted after {len(records)} of {len(runs)} runs")
-        finally:
+        finally:  # a model of that name may be another one the next time
             _named_backend.cache_clear()
+            if jobs != 1:
+                end_workers()
     if not records:
         raise DeapXaiError(f"every run failed; the first: {next(iter(failures.values()))}")
     ordered = [records[run] for run in runs if run in records]
@@ -153,13 +158,16 @@ class _Task(NamedTuple):
     parent: int
 
 
-def _task(design: Design, run: Run, folder: RunFolder | None) -> _Task:
+def _task(design: Design, run: Run, loaded: Loaded, folder: RunFolder | None) -> _Task:
     settings = {**design.search_settings(run.variant), "seed": run.seed}
     model, image = design.models[run.model], design.images[run.image]
-    return _Task(run, model, design.model_settings(), settings, image, folder, os.getpid())
+    options = design.model_settings()
+    if not isinstance(model, Backend):  # which has its batch size
+        options["batch_size"] = loaded.batch_size
+    return _Task(run, model, options, settings, image, folder, os.getpid())
 
 
-def _outcomes(tasks: list[_Task], jobs: int) -> Iterator[tuple[Run, Record | str]]:
+def _outcomes(tasks: list[_Task], jobs: int) -> Generator[tuple[Run, Record | str]]:
     """Each run's record, or what went wrong, as they are finished."""
     try:
         with parallel_config(backend="loky", inner_max_num_threads=1):

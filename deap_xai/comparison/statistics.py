@@ -33,8 +33,8 @@ DIGITS = 12
 """Decimal places that means over seeds are compared to, and differences: 0.8 - 0.7 is 0.4 - 0.3."""
 
 NEAR = 1e-5
-"""Values of one problem that are nearer than this to the next lower one are taken for equal: what a
-model answers to the same mask may differ in the seventh digit."""
+"""Values of one problem that are within so much of the lowest are taken for equal, then those that
+are within so much of the next: a model's answers to one mask may differ in the seventh digit."""
 
 
 class Blocks(NamedTuple):
@@ -100,11 +100,13 @@ def blocks(table: pd.DataFrame, measure: str) -> Blocks:
 
 
 def _levelled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values, each as the lowest of those that it is near to, one after the other."""
-    ordered = np.sort(values, axis=None)
-    lowest = ordered[np.diff(ordered, prepend=-np.inf) >= NEAR]
-    levelled: NDArray[np.float64] = lowest[np.searchsorted(lowest, values, side="right") - 1]
-    return levelled
+    """The values, each as the lowest of those that it is taken for equal to."""
+    levels = [-np.inf]
+    for value in np.unique(values):
+        if value - levels[-1] >= NEAR:
+            levels.append(value)
+    lowest: NDArray[np.float64] = np.array(levels)
+    return lowest[np.searchsorted(lowest, values, side="right") - 1]
 
 
 def friedman(values: pd.DataFrame) -> float:

@@ -34,12 +34,12 @@ def command_line(explanation: Explanation, image: str = "", seeds: int | None = 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> settings = {"model": "demo", "fill": "color:rgb=(9, 9, 9)", "python_only": []}
+    >>> settings = {"model": "demo", "fill": "blur", "python_only": []}
     >>> made = SimpleNamespace(
     ...     settings=settings, target=3, target_name="newt", seed=0, reference=None
     ... )
     >>> command_line(made, "my frog.png")
-    "deap-xai explain 'my frog.png' --model demo --target 3 --fill 'color:rgb=(9, 9, 9)' --seed 0"
+    "deap-xai explain 'my frog.png' --model demo --target 'class 3' --fill blur --seed 0"
     """
     settings = explanation.settings
     if "model" not in settings or settings.get("python_only", ["unknown"]):
@@ -47,9 +47,8 @@ def command_line(explanation: Explanation, image: str = "", seeds: int | None = 
     words = ["deap-xai", "explain", f"./{image}" if image.startswith("-") else image or "IMAGE"]
     words += ["--model", settings["model"]]
     if settings.get("target", explanation.target) is not None:
-        # Where classes are named by numbers, a number alone may be the name of another one.
-        index, numbered = str(explanation.target), explanation.target_name.isdigit()
-        words += ["--target", f"class {index}" if numbered else index]
+        # A number alone may be the name of another class.
+        words += ["--target", f"class {explanation.target}"]
     if settings.get("class_names"):
         words += ["--classes", "CLASSES"]
     for name in OPTIONS:

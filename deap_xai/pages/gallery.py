@@ -11,7 +11,7 @@ from deap_xai.wording import known
 
 __all__ = ["gallery_page"]
 
-NUMBERS = "probability probability_full probability_rest probability_empty seconds".split()
+NUMBERS = "probability probability_full probability_rest probability_empty".split()
 COUNTS = "size n_segments model_calls".split()
 
 
@@ -27,9 +27,8 @@ def gallery_page(
     rows
         One mapping for each image, with ``image`` (its path) and, where known, ``target_name``,
         ``probability``, ``probability_full``, ``probability_rest``, ``probability_empty``,
-        ``size``, ``n_segments``, ``model_calls``, ``seconds``, ``warnings`` (texts), ``thumbnail``
-        (the address of a picture, relative to the page) and ``saved`` (path of the saved
-        explanation).
+        ``size``, ``n_segments``, ``model_calls``, ``warnings`` (texts), ``thumbnail`` (the address
+        of a picture, relative to the page) and ``saved`` (path of the saved explanation).
     title
         What the run is called.
     failures
@@ -37,7 +36,7 @@ def gallery_page(
 
     Returns
     -------
-    HTML with the numbers inside and the thumbnails beside it; some 300 bytes a row.
+    HTML with the numbers inside and the thumbnails beside it; some 600 bytes a row.
 
     Examples
     --------

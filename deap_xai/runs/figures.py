@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,8 +48,9 @@ def draw_maps(summary: Summary) -> Figure:
     top = max(float(one.map.max()) for one in shown)
     for axes, one in zip(grid.flat, shown, strict=False):
         image = _draw_map(axes, one.map, top, f"{one.name} ({one.pictures})")
+        wanted = None if one is shown[0] else one.name  # a class may be called "all"
         for place in summary.places:
-            if (place.target_name or "all") == one.name:
+            if place.target_name == wanted:
                 _frame(axes, place.row, place.column)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
@@ -85,8 +87,9 @@ def draw_groups(summary: Summary) -> Figure:
         for axes in row[1:]:
             axes.set_axis_off()
         for axes, index in zip(row[1:], group.typical, strict=False):
-            e = Explanation.load(folder.file(summary.ids[index]))
-            draw_view(axes, kept_panel(e.view, e.segments, e.mask), e.target_name[:24])
+            with suppress(SettingError):  # one that was damaged since leaves its place empty
+                e = Explanation.load(folder.file(summary.ids[index]))
+                draw_view(axes, kept_panel(e.view, e.segments, e.mask), e.target_name[:24])
     bar = figure.colorbar(image, ax=grid[:, 0], location="left", fraction=0.1)
     _label(bar, "mean share kept")  # short, since one row alone is low
     return figure

@@ -152,7 +152,8 @@ class RunFolder:
     def failures(self) -> dict[str, Failure]:
         """The latest failure of each image by its id, as far as it isn't explained by now."""
         try:
-            with self.failures_file.open(newline="", encoding="utf-8") as file:
+            # It may have been cut off amid a letter, or saved anew by a spreadsheet.
+            with self.failures_file.open(newline="", encoding="utf-8", errors="replace") as file:
                 rows = [row for row in csv.reader(file) if len(row) == len(Failure._fields)]
         except FileNotFoundError:
             return {}
@@ -181,17 +182,14 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise self.unwritable(str(error.strerror or error)) from error
-
-    def unwritable(self, reason: str) -> RunError:
-        """The error that says that nothing more can be written."""
-        done = 0
-        with suppress(OSError):
-            done = sum(1 for file in self._finished())
-        return RunError(
-            f"can't write to {self.path}: {reason}; {done} finished explanations in it are whole. "
-            "Make room or choose another folder; the same command goes on where it stopped"
-        )
+            done = 0
+            with suppress(OSError):
+                done = sum(1 for file in self._finished())
+            raise RunError(
+                f"can't write to {self.path}: {error.strerror or error}; {done} finished "
+                "explanations in it are whole. Make room or choose another folder; the same "
+                "command goes on where it stopped"
+            ) from error
 
     def _finished(self) -> Iterator[Path]:
         return self.explanations.glob("*.npz")

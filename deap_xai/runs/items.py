@@ -188,6 +188,9 @@ def _found(root: Path, out: Path) -> Iterator[str]:
     for folder, below, files in os.walk(root, onerror=_unlisted, followlinks=True):
         here = Path(folder)
         way = ways.pop(here)
+        if here != root and "settings.json" in files and "explanations" in below:
+            below.clear()  # another run, whose pictures are no photographs
+            continue
         real = {here / name: (here / name).resolve() for name in sorted(below)}
         new = [one for one in real if one.name[0] != "." and real[one] not in way]
         ways |= {one: way | {real[one]} for one in new}

@@ -9,9 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
 
 from deap_xai.errors import DeapXaiError, RunError, SettingError, require
+from deap_xai.processes import end_workers
 from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.items import Item
 from deap_xai.runs.worker import Outcome, Task, explain_one
@@ -120,15 +120,14 @@ def _processes(workers: int) -> Iterator[Spread]:
     def spread(task: Task, items: Sequence[Item]) -> Outcomes:
         # The environment of a worker is set before it loads anything: one thread each.
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            outcomes = _parallel(n_jobs=workers)(_calls(task, items))
+            # Two at least: one alone would be this very process, which must outlive its images.
+            n_jobs = min(workers, max(2, len(items)))
+            outcomes = _parallel(n_jobs=n_jobs)(_calls(task, items))
         try:
             yield from _quietly(outcomes)
         except Exception:
-            end()  # so that the next attempt isn't caught in the ruins of this one
+            end_workers()  # so that the next attempt isn't caught in the ruins of this one
             raise
-
-    def end() -> None:
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
     try:
         with warnings.catch_warnings():
@@ -136,7 +135,7 @@ def _processes(workers: int) -> Iterator[Spread]:
             warnings.filterwarnings("ignore", "A worker stopped while some jobs")
             yield spread
     finally:
-        end()  # joblib would keep them for minutes, with a model in memory each
+        end_workers()
 
 
 @contextmanager

@@ -64,7 +64,7 @@ for (const row of rows) namesakes.set(fileName(row), (namesakes.get(fileName(row
 const cardName = (row) => (namesakes.get(fileName(row)) > 1 ? row.image : fileName(row));
 // A name that breaks at its own seams rather than anywhere.
 const seams = (name) => name.split(/(?<=[._\\/-])/).flatMap((part) => [part, make("wbr")]);
-const kept = (row) => `${decimal(row.probability)} on ${row.size} of ${row.n_segments}`;
+const kept = (row) => `${decimal(row.probability)} on ${row.size ?? "?"} of ${row.n_segments ?? "?"}`;
 
 function picture(row, loading) {
   if (!row.thumbnail) return make("span", { className: "picture", textContent: "no picture" });

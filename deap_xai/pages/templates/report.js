@@ -91,6 +91,7 @@ function tell() {
   find("scale").hidden = mode !== "heat";
 }
 
+const hint = find("told").textContent;
 function choose(label) {
   if (label === current) return;
   current = label;
@@ -168,6 +169,7 @@ for (const radio of document.querySelectorAll("[name=mode]")) {
 find("point").addEventListener("input", (event) => {
   shown = Number(event.target.value);
   current = null;
+  find("told").textContent = hint; // what it told may no longer be so
   tell();
   draw();
 });

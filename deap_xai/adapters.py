@@ -157,6 +157,8 @@ class SuperpixelAttribution:
         ------
         SettingError
             If the inputs aren't finite numbers of that shape, or there isn't one target for each.
+        ImageError
+            If they are of a single pixel, which no one can cut.
         """
         _check_inputs(inputs)
         targets = _targets(target, len(inputs))

@@ -35,6 +35,11 @@ class Budget:
     lock
         Held while the model is asked, so that of several threads each counts what it asks.
 
+    Raises
+    ------
+    SettingError
+        If a limit is no number above 0; calls and patience are whole numbers.
+
     Examples
     --------
     >>> budget = Budget(calls=10)

@@ -206,7 +206,12 @@ def consensus(
     for seed in range(explainer.seed, explainer.seed + seeds):
         twin = copy.copy(explainer)
         twin.seed = seed
-        made = twin.explain(image, target, progress)
+        try:
+            made = twin.explain(image, target, progress)
+        except KeyboardInterrupt:  # before it had anything to show
+            if not explanations:
+                raise
+            break
         if made.interrupted:
             explanations = explanations or [made]
             break

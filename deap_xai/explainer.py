@@ -375,15 +375,15 @@ class Explainer:
         notes += unmet(self._pick, self.picked(own))
         return Explanation(
             mask=picked.mask,
-            segments=evaluator.segments,
-            view=evaluator.view,
+            segments=evaluator.masked_view.segments,
+            view=evaluator.masked_view.view,
             fill=evaluator.masked_view.fill,
             target=evaluator.target,
             target_name=class_name(evaluator.target, self.backend.class_names),
             probability=picked.probability,
             probability_full=full,
             probability_empty=empty,
-            attribution=attribution(evaluator),
+            attribution=finished(partial(attribution, evaluator), evaluator.budget, notes),
             archive=evaluator.archive,
             checks=checks,
             model_calls=evaluator.calls,

@@ -22,6 +22,7 @@ from deap_xai.pareto import Pareto, pareto
 from deap_xai.registry import behind
 from deap_xai.segmentation import adjacency
 from deap_xai.typing import Mask, Masks, Probabilities, Segments, View
+from deap_xai.views import read_only
 from deap_xai.wording import counted
 
 __all__ = ["Evaluator", "Fitness", "ask_all", "batch_map"]
@@ -96,13 +97,13 @@ class Evaluator:
 
     @property
     def view(self) -> View:
-        """The view, (h, w, 3)."""
-        return self.masked_view.view
+        """The view, (h, w, 3), to read."""
+        return read_only(self.masked_view.view)
 
     @property
     def segments(self) -> Segments:
-        """Superpixel labels, (h, w)."""
-        return self.masked_view.segments
+        """Superpixel labels, (h, w), to read."""
+        return read_only(self.masked_view.segments)
 
     @property
     def n_segments(self) -> int:
@@ -171,8 +172,8 @@ class Evaluator:
 
     @cached_property
     def neighbours(self) -> NDArray[np.bool_]:
-        """Which superpixels touch: (S, S), symmetric."""
-        return adjacency(self.segments)
+        """Which superpixels touch: (S, S), symmetric, to read."""
+        return read_only(adjacency(self.segments))
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -194,11 +195,7 @@ class Evaluator:
 
     def _checked(self, masks: Masks) -> Masks:
         masks = np.asarray(masks)
-        if masks.ndim != 2 or masks.shape[1] != self.n_segments or masks.dtype != bool:
-            raise SettingError(
-                f"masks must be bool of shape (N, {self.n_segments}); "
-                f"got {masks.dtype} of shape {masks.shape}"
-            )
+        self.masked_view.check_masks(masks)
         return masks
 
     def _received(self, rows: Any, n: int) -> Probabilities:

@@ -251,8 +251,6 @@ def fill_view(
         return color(view, segments, rgb=spec)
     function = fills.resolve(spec)
     title = repr(spec if isinstance(spec, str) else getattr(spec, "__name__", spec))
-    if isinstance(spec, str):
-        return _checked(function(view, segments), view.shape, f"fill {title}")
     # Copies: one that works in place must not change what is explained, nor later what was shown.
     fill = function(view.copy(), segments.copy())
     return _checked(fill, view.shape, f"fill {title}").copy(order="C")
@@ -318,7 +316,7 @@ class MaskedView:
         SettingError
             If the masks have another shape or dtype.
         """
-        self._check_masks(masks)
+        self.check_masks(masks)
         # Bitwise, since that stays in 8 bits and in one array: fill ^ (view ^ fill) is the view,
         # fill ^ 0 the fill. Labels are repeated for each channel to gather whole rows at once,
         # faster than np.where with a broadcast mask.
@@ -329,13 +327,16 @@ class MaskedView:
         views ^= self.fill
         return views
 
-    def _check_masks(self, masks: Any) -> None:
+    def check_masks(self, masks: Any) -> None:
+        """Refuse, with a SettingError, what are no masks of this view."""
         came, hint = f"a {type(masks).__name__}", "use np.array(masks, dtype=bool)"
         if isinstance(masks, np.ndarray):
             if masks.ndim == 2 and masks.shape[1] == self.n_segments and masks.dtype == np.bool_:
                 return
             came = f"{masks.dtype} {masks.shape}"
             hint = "use masks.astype(bool)" if masks.ndim == 2 else "a single one is mask[None]"
+            if masks.ndim == 2 and masks.dtype == np.bool_:
+                hint = "these are of other superpixels"
         raise SettingError(
             f"masks are {came}; expected bool (N, {self.n_segments}), a column a superpixel: {hint}"
         )

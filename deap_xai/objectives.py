@@ -220,7 +220,7 @@ def registered_weight(objective: Objective) -> float | None:
     plain = behind(objective.function)
     if objective.name not in objectives.names() or objectives.get(objective.name) is not plain:
         return None
-    weight: float = plain.weight  # type: ignore[attr-defined]
+    weight: float | None = getattr(plain, "weight", None)
     return weight
 
 

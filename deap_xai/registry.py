@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from deap_xai.errors import SettingError
 from deap_xai.specs import parse_spec
-from deap_xai.wording import meant
+from deap_xai.wording import meant, shortened
 
 __all__ = [
     "FILLED",
@@ -109,9 +109,15 @@ class Registry:
         Raises
         ------
         SettingError
-            If this package has one of that name, which settings and reports go on naming.
+            If it has no name, or this package has one of that name, which settings and reports
+            go on naming.
         """
-        name = function.__name__
+        name = getattr(function, "__name__", None)
+        if name is None:
+            raise SettingError(
+                f"a {self.kind} is registered under its own name, and {shortened(function)} has "
+                "none; wrap it in a function"
+            )
         if _is_ours(self._functions.get(name)) and not _is_ours(function):
             raise SettingError(
                 f"the {self.kind} {name!r} is deap_xai's own; give yours another name"

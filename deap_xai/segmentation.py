@@ -249,10 +249,9 @@ def segment(view: View, spec: Spec | NDArray[Any]) -> tuple[Segments, list[str]]
     if isinstance(spec, np.ndarray):
         return _ready_segments(spec, view), []
     segmenter = segmenters.resolve(spec)
-    # A copy for a function of the user's: one that works in place must not change what is shown.
-    small = reduce_image(view, LONGEST) if isinstance(spec, str) else view.copy()
+    small = reduce_image(view, LONGEST) if isinstance(spec, str) else view
     try:
-        labels = segmenter(small)
+        labels = segmenter(small.copy())  # one that works in place must not change what is shown
     except MemoryError as error:  # a width of a million pixels
         raise SettingError(f"segmenter {_title(spec)} needs too much memory: {error}") from error
     segments = _relabelled(_checked(labels, small, f"segmenter {_title(spec)}"))

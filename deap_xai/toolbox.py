@@ -111,6 +111,9 @@ def as_roles(operators: Any) -> dict[str, Spec]:
             f"operators must map roles to operators, such as {{'mate': 'cxRegion'}}; got "
             f"{shortened(operators)}"
         )
+    for role in operators or {}:
+        if not isinstance(role, str):
+            raise SettingError(f"an operator's role is a name, such as 'mate'; got {role!r}")
     return dict(operators or {})
 
 

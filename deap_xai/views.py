@@ -12,7 +12,7 @@ from PIL.Image import Resampling
 from deap_xai.errors import SettingError
 from deap_xai.typing import Image, View
 
-__all__ = ["fit_image", "reduce_image", "view_sides"]
+__all__ = ["fit_image", "read_only", "reduce_image", "view_sides"]
 
 
 def fit_image(image: Image, size: int | tuple[int, int]) -> View:
@@ -98,3 +98,10 @@ def _centre_box(height: int, width: int, size: int) -> tuple[float, float, float
         min((left + size) * across, width),
         min((top + size) * down, height),
     )
+
+
+def read_only(array: Any) -> Any:
+    """The same array, but nobody can write into it by this name."""
+    array = array.view()
+    array.flags.writeable = False
+    return array

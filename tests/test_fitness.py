@@ -87,7 +87,7 @@ def test_class_names_must_be_as_many_as_classes(make_evaluator):
     "masks", [np.ones((2, 15), bool), np.ones(16, bool), np.ones((2, 16)), [[1] * 16]]
 )
 def test_masks_must_be_bool_and_of_the_right_shape(make_evaluator, masks):
-    with pytest.raises(SettingError, match=r"masks must be bool of shape \(N, 16\); got"):
+    with pytest.raises(SettingError, match=r"masks are .*; expected bool \(N, 16\)"):
         make_evaluator().probabilities(masks)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["softmax_due"]
+__all__ = ["softmax_due", "with_caution"]
 
 UNSUMMED = (
     "the model's answers lie in 0..1 but don't sum to 1; they were taken for logits and put "
@@ -76,3 +76,8 @@ def _finite(rows: Rows) -> Rows:
 def _in_range(rows: Rows) -> bool:
     # A sum of single numbers, as an ensemble takes it, may be a rounding above 1.
     return bool(((rows >= -SLACK) & (rows <= 1 + SLACK)).all())
+
+
+def with_caution(told: str, further: str) -> str:
+    """A caution behind those that were told; one that is among them isn't told again."""
+    return told if further in told else "; ".join(filter(None, (told, further)))

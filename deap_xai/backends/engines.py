@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import time
@@ -116,14 +117,17 @@ def _on(own: Backend, make: Making, engines: Sequence[str], engine: str, precisi
     names = engines if engine == "auto" else [engine]
     pairs = [(name, p) for name in names for p in ENGINES[name].precisions]
     pairs = [(name, p) for name, p in pairs if precision in ("auto", p)]
-    if "auto" in (engine, precision):
-        pairs = [(name, p) for name, p in pairs if ENGINES[name].installed or name == engine]
-        return _fastest(own, make, pairs)
+    if engine == "auto":
+        pairs = [(name, p) for name, p in pairs if ENGINES[name].installed]
     if not pairs:
         can = ", ".join(name for name in engines if precision in ENGINES[name].precisions)
+        here = " of those installed here" if engine == "auto" else ""
         raise SettingError(
-            f"engine {engine!r} has no precision {precision!r}; those that have: {can}"
+            f"engine {engine!r}{here} has no precision {precision!r}; those that have: {can} "
+            "(deap-xai list engines)"
         )
+    if "auto" in (engine, precision):
+        return _fastest(own, make, pairs)
     return _made(own, make, *pairs[0])
 
 
@@ -131,7 +135,7 @@ def _made(own: Backend, make: Making, engine: str, precision: str) -> Backend:
     if engine == own.engine and precision == "fp32":
         return own
     made = make(engine, precision)
-    made.reference = own
+    made.reference = copy.copy(own)  # its batch size will be set, and this one may be the user's
     return made
 
 
@@ -157,7 +161,7 @@ def _converted(own: TorchBackend, engine: str, precision: str) -> Backend:
         batch_size=own.batch_size,
         digest=own.digest,
     )
-    made.measure_batch_size = own.measure_batch_size
+    made.measure_batch_size, made.caution = own.measure_batch_size, own.caution
     shapes = {own.view(np.zeros(shape, np.uint8)).shape for shape in ((48, 64, 3), (64, 48, 3))}
     if len(shapes) == 1:  # all views have one size: convert now, not at the first image
         height, width, _ = shapes.pop()

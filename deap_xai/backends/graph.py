@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deap_xai.backends.answers import softmax_due
+from deap_xai.backends.answers import softmax_due, with_caution
 from deap_xai.backends.base import Backend, is_out_of_memory
 from deap_xai.errors import BackendError
 from deap_xai.masking import MaskedView
@@ -246,7 +246,7 @@ class GraphBackend(Backend):
                 rows, lambda: self._on_noise(graph, inputs), exact=self.precision != "bf16"
             )
             self._softmax = due
-            self.caution = "; ".join(filter(None, (self.caution, caution)))
+            self.caution = with_caution(self.caution, caution)
         return softmax(rows, axis=1) if self._softmax else rows
 
     def _on_noise(self, graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,15 @@ def load_backend(
     own = _load(model, options)
     if engine is None and precision is None:
         return own
-    if own.engine != "torch":
+    from deap_xai.backends.torch_module import TorchBackend
+
+    if not isinstance(own, TorchBackend):
         raise SettingError(
             f"{own.name} runs where it runs: engine and precision are for torch modules and files"
         )
     from deap_xai.backends.engines import module_on
 
-    return module_on(own, engine or "torch", precision or "fp32")  # type: ignore[arg-type]
+    return module_on(own, engine or "torch", precision or "fp32")
 
 
 def _file_of(model: str) -> dict[str, Any] | None:
@@ -148,7 +151,7 @@ def _load_named(name: str, options: dict[str, Any]) -> Backend:
     module, colon, attribute = name.partition(":")
     if colon and "=" not in name:
         found = load_backend(_import(module, attribute), **options)
-        found.name = name  # what was typed finds it again; the name of its class doesn't
+        _rename(found, name)
         return found
     from deap_xai.backends.torchvision_models import torchvision_backend, torchvision_names
 
@@ -169,8 +172,14 @@ def _load_registered(name: str, options: dict[str, Any], spec: str) -> Backend:
             _check_options(rest, known, what)
             return found
     made = _load(found, rest)
-    made.name = spec  # it is found again by what was typed
+    _rename(made, spec)
     return made
+
+
+def _rename(backend: Backend, typed: str) -> None:
+    """Call it what was typed, which finds it again; the name of its class doesn't."""
+    with suppress(AttributeError):  # one of the user's may have a name that can't be set
+        backend.name = typed
 
 
 def _is_model(found: Any, given: Mapping[str, Any]) -> bool:

@@ -50,7 +50,7 @@ def settle_batch_size(backend: Backend, masked_view: MaskedView) -> None:
     if not backend.measure_batch_size:
         return
     backend.measure_batch_size = False
-    key = key_of("batch size", *identity(backend), masked_view.view.shape, masked_view.n_segments)
+    key = key_of("batch size", *identity(backend), masked_view.view.shape)
     known = recall(key).get("batch_size")
     if isinstance(known, int) and known >= 1:
         backend.batch_size = known

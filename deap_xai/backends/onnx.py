@@ -58,7 +58,8 @@ def exported(backend: TorchBackend, height: int, width: int) -> bytes:
     require("onnxscript", "onnx")
     import torch
 
-    sample = torch.zeros(2, 3, height, width)  # a batch of one would be taken for a constant
+    # A batch of one would be taken for a constant.
+    sample = torch.zeros(2, 3, height, width, device="cpu")
     try:
         # Of the exporter's own ways; where it fails it prints all that it had.
         with _EXPORTING, warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def convert_graph(backend: TorchBackend, height: int, width: int, precision: str
     openvino = _openvino()
     import torch
 
-    sample = torch.zeros(2, 3, height, width)
+    sample = torch.zeros(2, 3, height, width, device="cpu")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer's own ways
@@ -108,11 +109,12 @@ def _graph(model: Any, precision: str, what: str, output: str | None = None) -> 
             f"OpenVINO runs {what} in {ran_in} on this processor, not in {precision}; use "
             "precision fp32"
         )
-    request = compiled.create_infer_request()
+    request, lock = compiled.create_infer_request(), threading.Lock()
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
-        request.infer([batch], share_inputs=True)
-        return np.array(request.get_output_tensor(index).data)
+        with lock:  # until it is copied, another thread's question would overwrite the answer
+            request.infer([batch], share_inputs=True)
+            return np.array(request.get_output_tensor(index).data)
 
     return Graph(layout, run, caution)
 

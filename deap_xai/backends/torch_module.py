@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from deap_xai.backends.answers import softmax_due
+from deap_xai.backends.answers import softmax_due, with_caution
 from deap_xai.backends.base import Backend, is_out_of_memory
 from deap_xai.backends.transform import random_steps, split_transform
 from deap_xai.digests import module_digest, plain_repr
 from deap_xai.errors import BackendError, SettingError
 from deap_xai.identity import identity
 from deap_xai.masking import MaskedView
+from deap_xai.registry import behind
 from deap_xai.typing import Image, Masks, Probabilities, View, Views
 from deap_xai.views import fit_image, reduce_image
 from deap_xai.wording import counted, shortened
@@ -102,15 +103,18 @@ class TorchBackend(Backend):
                 f"transform must be a function from a PIL image to the model's input; got "
                 f"{shortened(transform)}"
             )
+        if isinstance(behind(transform), type):
+            raise SettingError(
+                f"transform is the class {shortened(transform)}; give what it makes: call it, as "
+                "in weights.transforms()"
+            )
         self.name = type(module).__name__
         self.class_names = class_names
         self.device = choose_device(device)
         usual = 8 if self.device.type == "cpu" else 64
         self.batch_size = usual if batch_size is None else batch_size
         self.measure_batch_size = batch_size is None
-        with suppress(NotImplementedError):  # an exported program is in its mode for good
-            module.eval()
-        module = module.to(self.device)
+        module = evaluating(module).to(self.device)
         with suppress(RuntimeError):  # no parameter of a three-dimensional convolution takes it
             module = module.to(memory_format=torch.channels_last)  # what convolutions like
         self._take(module)
@@ -206,7 +210,8 @@ class TorchBackend(Backend):
     def plain_module(self) -> torch.nn.Module:
         """The module in float32, giving nothing but the tensor of logits: for converters."""
         double = self._dtype == torch.float64
-        return _Logits(copy.deepcopy(self._module).float() if double else self._module)
+        module = evaluating(self._module)
+        return _Logits(copy.deepcopy(module).float() if double else module)
 
     def digest(self) -> str:
         """A hash of the module, its structure and every weight, and of what prepares its input."""
@@ -227,7 +232,7 @@ class TorchBackend(Backend):
 
     def _sent(self, masks: Masks) -> torch.Tensor:
         """Masks on the device. From pinned memory, since the host would wait for any other."""
-        tensor = torch.tensor(np.ascontiguousarray(masks))
+        tensor = torch.tensor(np.ascontiguousarray(masks), device="cpu")
         if self.device.type != "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
@@ -263,7 +268,7 @@ class TorchBackend(Backend):
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         n, inputs = len(inputs), self._filled(inputs)
         try:
-            output = self._module(inputs.to(self._dtype))
+            output = evaluating(self._module)(inputs.to(self._dtype))
         except Exception as error:  # in bf16 a module may stumble over anything
             size = ", ".join(map(str, inputs.shape[1:]))
             wanted = re.search(rf"expected input\[\d+, {size}\] to have (\d+) channels", str(error))
@@ -291,7 +296,7 @@ class TorchBackend(Backend):
             rows, exact = np.asarray(output.cpu()), self._dtype in (torch.float32, torch.float64)
             due, caution = softmax_due(rows, lambda: self._on_noise(inputs), exact=exact)
             self._softmax = due
-            self.caution = "; ".join(filter(None, (self.caution, caution)))
+            self.caution = with_caution(self.caution, caution)
         # A module may use its output's memory again for the next batch.
         return output.softmax(dim=1) if self._softmax else output.clone()
 
@@ -304,7 +309,8 @@ class TorchBackend(Backend):
 
     def _on_noise(self, inputs: torch.Tensor) -> NDArray[np.float32]:
         """What the module says of as many pictures of noise."""
-        noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0))
+        drawn = torch.Generator("cpu").manual_seed(0)
+        noise = torch.rand(inputs.shape, generator=drawn, device="cpu")
         noise = noise.to(self.device)
         if self.preparation is not None:
             scale = (self.preparation.mean, self.preparation.std)
@@ -322,6 +328,14 @@ class _Logits(torch.nn.Module):
     def forward(self, pictures: torch.Tensor) -> Any:
         output = self.module(pictures)
         return getattr(output, "logits", output)
+
+
+def evaluating(module: torch.nn.Module) -> torch.nn.Module:
+    """The module in evaluation mode: whoever trains it may have put it into the other since."""
+    if module.training:
+        with suppress(NotImplementedError):  # an exported program is in its mode for good
+            module.eval()
+    return module
 
 
 def filled(n: int, most: int) -> int:
@@ -361,7 +375,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise SettingError(
             f"device {str(device)!r} can't be used; present here: {', '.join(present)}"
         ) from error

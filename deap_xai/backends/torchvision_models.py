@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +14,8 @@ import torch
 import torchvision
 
 from deap_xai.backends.torch_module import TorchBackend
-from deap_xai.errors import BackendError
+from deap_xai.errors import BackendError, SettingError
+from deap_xai.wording import shortened
 
 __all__ = ["read_weights", "torchvision_backend", "torchvision_names"]
 
@@ -118,7 +120,14 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     ------
     BackendError
         If there is no such file or it can't be read safely.
+    SettingError
+        If what is given is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise SettingError(
+            f"weights must be a file; got {shortened(path)}: leave them out for the published "
+            "ones, or load them into a module and give that"
+        )
     path = Path(path)
     if not path.is_file():
         raise BackendError(f"no weights file at {path}; check the path")

@@ -28,11 +28,11 @@ def nested(attribution: NDArray[Any]) -> Masks:
     >>> nested(np.array([0.2, 0.9])).astype(int).tolist()
     [[0, 0], [0, 1], [1, 1]]
     """
-    given: Any = attribution
-    if hasattr(given, "detach"):  # a tensor, perhaps with a gradient or on another device
-        given = given.detach().cpu()
     try:
-        values = np.asarray(given, float)  # unsigned integers have no negative
+        values = as_array(attribution)
+        if np.iscomplexobj(values):
+            raise TypeError("complex")
+        values = values.astype(float)  # unsigned integers have no negative
     except (TypeError, ValueError) as error:
         raise SettingError(
             f"attribution must be numbers, one for each superpixel; got {shortened(attribution)}"
@@ -44,6 +44,11 @@ def nested(attribution: NDArray[Any]) -> Masks:
     if np.isnan(values).any():
         raise SettingError("the attribution holds NaN; expected a number for each superpixel")
     return first_kept(np.argsort(-values, kind="stable"))
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """Values as an array; a tensor's too, which may have a gradient or lie on another device."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def check_evaluator(evaluator: Any, asks: str) -> None:

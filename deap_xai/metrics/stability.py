@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from deap_xai.errors import SettingError
+from deap_xai.metrics.areas import as_array
 
 __all__ = ["jaccard", "rank_correlation", "stability"]
 
@@ -62,7 +63,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     Raises
     ------
     SettingError
-        If the shapes differ.
+        If the shapes differ, or values are no numbers.
 
     Examples
     --------
@@ -93,7 +94,7 @@ def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = ja
     Raises
     ------
     SettingError
-        If there are fewer than two items, or their shapes differ.
+        If there are fewer than two items, their shapes differ, or values are no numbers.
 
     Examples
     --------
@@ -122,7 +123,7 @@ def stability(items: Sequence[Any], similarity: Callable[[Any, Any], float] = ja
 
 
 def _alike(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    a, b = np.asarray(first), np.asarray(second)
+    a, b = as_array(first), as_array(second)
     for one, came in ((a, first), (b, second)):
         if one.dtype.kind not in "biuf":
             raise SettingError(

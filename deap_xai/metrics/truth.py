@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deap_xai.errors import SettingError
+from deap_xai.metrics.areas import as_array
 from deap_xai.metrics.stability import jaccard
 from deap_xai.typing import Segments
 from deap_xai.wording import shortened
@@ -137,17 +138,17 @@ def overlap(mask: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> fl
     >>> overlap([False, True], segments, np.array([[False, False, False, True]]))
     0.5
     """
-    if not np.isin(mask, (0, 1)).all():
+    if not np.isin(as_array(mask), (0, 1)).all():
         raise SettingError(
             f"the mask must be bool, such as mask > 0; got {shortened(mask)} (an attribution takes "
             "rank_accuracy)"
         )
-    return jaccard(_pixels(np.asarray(mask, bool), segments, truth), truth)
+    return jaccard(_pixels(as_array(mask).astype(bool), segments, truth), truth)
 
 
 def _pixels(values: ArrayLike, segments: Segments, truth: NDArray[np.bool_]) -> NDArray[Any]:
     """The value of each pixel's superpixel, (h, w)."""
-    values, segments, truth = np.asarray(values), np.asarray(segments), np.asarray(truth)
+    values, segments, truth = as_array(values), as_array(segments), as_array(truth)
     if segments.shape != truth.shape or truth.dtype != bool:
         raise SettingError(
             f"truth is {truth.dtype} {truth.shape}; expected bool of the segments' "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import types
 import warnings
@@ -580,3 +581,37 @@ def test_a_module_without_a_transform_is_cautioned_about(image):
     assert together[1].warnings == bare.warnings
     told = Explainer(net, transform=transforms.ToTensor(), **settings).explain(image)
     assert "transform" not in " ".join(told.warnings)
+
+
+def test_a_module_that_is_trained_meanwhile_is_asked_as_it_is_tested():
+    module = tiny()
+    module.append(nn.Dropout(0.5)).insert(0, nn.BatchNorm2d(3))
+    backend = TorchBackend(module, size=(12, 16), device="cpu")
+    view = backend.view(picture())[None]
+    before, mean = backend.predict(view), module[0].running_mean.clone()
+    module.train()
+    assert (backend.predict(view) == before).all()
+    assert (module[0].running_mean == mean).all()
+    module.train()
+    assert not backend.plain_module().training
+
+
+def test_another_default_device_changes_nothing():
+    backend = TorchBackend(tiny(), size=(12, 16), device="cpu")
+    masked_view, masks = masked(backend.view(picture()))
+    expected = backend.predict_masked(masked_view, masks)
+    with torch.device("meta"):
+        again = TorchBackend(backend._module, size=(12, 16), device="cpu")
+        assert (again.predict_masked(masked_view, masks) == expected).all()
+
+
+@pytest.mark.parametrize("transform", [transforms.ToTensor, functools.partial(transforms.Resize)])
+def test_a_transform_is_no_class(transform):
+    with pytest.raises(SettingError, match=r"transform is the class .*call it"):
+        TorchBackend(tiny(), transform=transform, device="cpu")
+
+
+@pytest.mark.parametrize("device", [1.5, "nowhere"])
+def test_a_device_is_one_that_torch_knows(device):
+    with pytest.raises(SettingError, match=r"can't be used; present here: .*cpu"):
+        choose_device(device)

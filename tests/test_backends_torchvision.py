@@ -17,7 +17,7 @@ from deap_xai.backends.torchvision_models import (
     torchvision_backend,
     torchvision_names,
 )
-from deap_xai.errors import BackendError
+from deap_xai.errors import BackendError, SettingError
 
 NAME = "mobilenet_v3_small"
 
@@ -182,3 +182,11 @@ def test_names_are_classifiers_only():
     names = torchvision_names()
     assert {"resnet50", "densenet121", "vit_b_16", "mobilenet_v2"} <= set(names)
     assert not any("deeplab" in name or "quantized" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "weights", [torchvision.models.SqueezeNet1_1_Weights.DEFAULT, {"conv": torch.zeros(2)}]
+)
+def test_weights_are_a_file(weights):
+    with pytest.raises(SettingError, match=r"weights must be a file; got .*leave them out"):
+        torchvision_backend("squeezenet1_1", weights=weights)

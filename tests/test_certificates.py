@@ -164,3 +164,24 @@ def test_nine_of_ten_votes_are_nine_tenths():
     found = certify(evaluator, e)
     assert (found.optimum.size, found.found.size) == (3, 3)
     assert smallest_sufficient(evaluator, np.array([5, 3, 1, 1])).sum() == 3
+
+
+class Stopped(Explainer):
+    """Ctrl-C comes while a seed begins."""
+
+    def explain(self, *args):
+        if self.seed == self.stops_at:
+            raise KeyboardInterrupt
+        return super().explain(*args)
+
+
+@pytest.mark.parametrize("stops_at", [1, 2])
+def test_ctrl_c_before_a_seed_has_anything_to_show(image, segments, model, stops_at):
+    """Those that are finished stay; where there are none it is Ctrl-C as ever."""
+    explainer = Stopped(model, segments=segments, fill="black", budget=60)
+    explainer.stops_at = stops_at
+    agreed = consensus(explainer, image, seeds=4)
+    assert [e.seed for e in agreed.explanations] == [*range(stops_at)]
+    explainer.stops_at = 0
+    with pytest.raises(KeyboardInterrupt):
+        consensus(explainer, image, seeds=4)

@@ -7,20 +7,21 @@ import itertools
 import json
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import WANTED, CellModel, cell_probability, openvino_has_bf16
+from conftest import WANTED, CellModel, cell_probability, openvino_has_bf16, stand_in
 from PIL import Image as PILImage
 from torch import nn
 
 import deap_xai as dx
 from deap_xai import cli
 from deap_xai.algorithms import algorithms
-from deap_xai.backends import FunctionBackend, engines, load_backend, measuring, remembered
+from deap_xai.backends import Backend, FunctionBackend, engines, load_backend, measuring, remembered
 from deap_xai.backends.engines import ENGINES, TOLERANCE
 from deap_xai.backends.measuring import probe_masks, settle_batch_size
 from deap_xai.backends.torch_module import TorchBackend
@@ -692,3 +693,77 @@ def test_engines_are_listed(monkeypatch):
     monkeypatch.setitem(ENGINES, "openvino", missing)
     listed = CliRunner().invoke(cli.main, ["list"]).stdout
     assert 'OpenVINO, on the CPU: fp32, bf16; needs pip install "deap-xai[openvino]"' in listed
+
+
+def test_two_threads_get_each_their_own_answer(installed):
+    """OpenVINO's request has one place for answers; whoever is slower found the other's there."""
+    if "openvino" not in installed:
+        pytest.skip("OpenVINO isn't installed")
+    backend = load_backend(net(), size=(48, 48), device="cpu", engine="openvino", batch_size=64)
+    views = np.random.default_rng(0).integers(0, 256, (24, 48, 48, 3)).astype(np.uint8)
+    parts = [views[start : start + n] for start, n in ((0, 4), (4, 7), (11, 13), (3, 4))]
+    expected = [backend.predict(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(backend.predict, parts * 100))
+    for i, answers in enumerate(found):
+        assert answers == pytest.approx(expected[i % 4], abs=1e-6)
+
+
+def test_a_search_with_a_stand_in_leaves_the_users_own_backend_as_it_was():
+    own = TorchBackend(net(), size=(24, 24), device="cpu")
+    stand_in = load_backend(own, precision="bf16")
+    settle_batch_size(stand_in, masked(24, 24)[0])
+    assert (own.batch_size, own.measure_batch_size) == (8, True)
+    assert stand_in.reference.batch_size == 4
+
+
+def test_the_batch_size_is_of_the_views_size_whatever_the_superpixels(monkeypatch):
+    first = Paced(lambda n: 0.01 + 0.002 * n, monkeypatch)
+    view = masked()[0]
+    settle_batch_size(first, view)
+    other = Paced(lambda n: 0.01 + 0.002 * n, monkeypatch)
+    finer = np.arange(view.segments.size, dtype=np.int32).reshape(view.segments.shape)
+    settle_batch_size(other, MaskedView(view.view, finer, view.fill))
+    assert (other.batch_size, other.sizes) == (first.batch_size, [])
+
+
+def test_cautions_are_told_once_on_whatever_engine(installed):
+    """No transform was given, and what comes out lies in 0..1 but doesn't sum to 1."""
+    module = nn.Sequential(net(), nn.Sigmoid())
+    for engine, precision in [("torch", "bf16"), *((name, "fp32") for name in installed)]:
+        own = load_backend(module, size=(24, 24), device="cpu")
+        view, masks = masked(24, 24)
+        own.predict_masked(view, masks)
+        made = load_backend(own, engine=engine, precision=precision)
+        made.predict_masked(view, masks)
+        assert made.caution.count("was given no transform") == 1
+        assert made.caution.count("don't sum to 1") == 1
+
+
+def test_auto_says_who_has_a_precision_that_nobody_here_has(monkeypatch, tmp_path):
+    absent = {name: e._replace(module="nowhere_at_all") for name, e in engines.ENGINES.items()}
+    monkeypatch.setattr(engines, "ENGINES", {**engines.ENGINES, "openvino": absent["openvino"]})
+    with pytest.raises(SettingError, match="has no precision 'bf16'; those that have: openvino"):
+        engines.file_on(lambda *_: stand_in(), ["onnx", "openvino"], "auto", "bf16")
+
+
+class Own(Backend):
+    """A user's backend, which says that it is torch's, and has a name that can't be set."""
+
+    engine, class_names = "torch", None
+    name = property(lambda self: "own")
+
+    def view(self, image):
+        return image
+
+    def predict(self, images):
+        return np.full((len(images), 2), 0.5)
+
+
+def test_a_users_own_backend_runs_where_it_runs(monkeypatch):
+    with pytest.raises(SettingError, match="own runs where it runs"):
+        load_backend(Own(), engine="auto")
+    module = types.ModuleType("own_models")
+    module.classify = Own()
+    monkeypatch.setitem(sys.modules, "own_models", module)
+    assert load_backend("own_models:classify") is module.classify

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import deap_xai as dx
 from deap_xai import Explainer
+from deap_xai import explainer as explainer_module
 from deap_xai.algorithms import algorithms
 from deap_xai.demo import creature
 from deap_xai.errors import BackendError, DeapXaiError, ImageError, SettingError
@@ -731,3 +732,26 @@ def test_what_only_the_checks_found_is_not_promised(budget, told):
     size = int(re.search(r"a mask of ([0-9]+) gives", hint)[1])
     again = Explainer(of_nine, budget=budget, population=6, pick=asked, **settings)
     assert again.explain(np.full((9, 9, 3), 255, np.uint8), target=0).size == size
+
+
+def test_ctrl_c_amid_the_attribution_loses_nothing(make_explainer, image, monkeypatch):
+    quiet = make_explainer(budget=100).explain(image)
+    plain, begun = explainer_module.attribution, []
+
+    def interrupted_once(evaluator):
+        begun.append(evaluator)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        return plain(evaluator)
+
+    monkeypatch.setattr(explainer_module, "attribution", interrupted_once)
+    e = make_explainer(budget=100).explain(image)
+    assert len(begun) == 2
+    assert (e.attribution == quiet.attribution).all()
+    assert (e.mask == quiet.mask).all()
+    assert e.checks.rest == quiet.checks.rest
+
+
+def test_an_explanations_arrays_are_the_readers_own(explanation):
+    explanation.view[0], explanation.segments[0] = 0, 0
+    assert not explanation.view[0].any()

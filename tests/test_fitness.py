@@ -327,3 +327,13 @@ def test_one_picture_under_two_names_is_asked_about_once(make_explainer, image):
     evaluator = make_explainer(fill="black").evaluator(np.full_like(image, 128))
     assert evaluator.under("mean") is evaluator.under("grey") is evaluator.under("blur")
     assert evaluator.under("mean") is not evaluator
+
+
+@pytest.mark.parametrize("name", ["view", "segments", "neighbours"])
+def test_operators_and_objectives_can_not_write_into_what_is_explained(make_evaluator, name):
+    evaluator = make_evaluator()
+    array = getattr(evaluator, name)
+    before = array.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+    assert (getattr(evaluator, name) == before).all()

@@ -394,3 +394,18 @@ def test_a_masked_view_is_frozen_and_travels_to_other_processes():
     copy = pickle.loads(pickle.dumps(masked))
     masks = np.eye(4, dtype=bool)
     np.testing.assert_array_equal(copy.render(masks), masked.render(masks))
+
+
+def test_a_registered_fill_that_works_in_place_spoils_no_picture(monkeypatch):
+    monkeypatch.setattr(fills, "_functions", dict(fills._functions))
+
+    @fills.register
+    def night(view, segments):
+        view[...], segments[...] = 0, 0
+        return view
+
+    view, segments = np.full((2, 4, 3), 9, np.uint8), np.array([[0, 0, 1, 1]] * 2, np.int32)
+    for spec in ("night", night):
+        assert not fill_view(view, segments, spec).any()
+        assert (view == 9).all()
+        assert segments.max() == 1

@@ -134,3 +134,8 @@ def test_the_wanted_cells_first(make_evaluator):
     )
     assert insertion_auc(evaluator, WANTED * 1.0) > insertion_auc(evaluator, WANTED * -1.0) + 0.3
     assert deletion_auc(evaluator, WANTED * 1.0) < deletion_auc(evaluator, WANTED * -1.0) - 0.3
+
+
+def test_complex_importances_are_no_numbers_to_order_by(make_evaluator):
+    with pytest.raises(SettingError, match="attribution must be numbers"):
+        insertion_auc(make_evaluator(), np.ones(16) + 1j)

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -120,3 +121,10 @@ def test_explanations_are_no_masks(make_explainer, image):
     with pytest.raises(SettingError, match="of a Explanation; expected"):
         jaccard(explanations[0].mask, explanations[1])
     assert stability([e.mask for e in explanations]) <= 1
+
+
+def test_tensors_are_read_as_arrays():
+    first, second = torch.rand(5, requires_grad=True), torch.rand(5, requires_grad=True)
+    expected = rank_correlation(first.detach().numpy(), second.detach().numpy())
+    assert rank_correlation(first, second) == expected
+    assert stability([first, first], rank_correlation) == pytest.approx(1)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,3 +166,10 @@ def test_a_box_of_no_numbers_and_truth_as_a_list():
             box_truth(box, (4, 4))
     segments, truth = np.array([[0, 1]]), [[True, False]]
     assert pointing_game([2, 1], segments, truth) == rank_accuracy([2, 1], segments, truth) == 1
+
+
+def test_tensors_are_read_as_arrays():
+    values, segments = torch.tensor([0.2, 0.8], requires_grad=True), torch.tensor([[0, 0, 1, 1]])
+    truth = torch.tensor([[False, False, True, True]])
+    assert pointing_game(values, segments, truth) == rank_accuracy(values, segments, truth) == 1
+    assert overlap(values > 0.5, segments, truth) == 1

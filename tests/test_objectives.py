@@ -12,7 +12,7 @@ from conftest import WANTED, cell_probability, random_masks
 
 from deap_xai.errors import BudgetExhausted, SettingError
 from deap_xai.masking import MaskedView, fill_view
-from deap_xai.objectives import Objective, resolve_objectives
+from deap_xai.objectives import Objective, objectives, resolve_objectives
 
 
 def values(spec, evaluator, masks):
@@ -225,3 +225,19 @@ def test_an_objective_that_works_in_place_changes_nothing_that_others_see(make_e
     assert (found[:, 0] == e.archive.known(masks)).all()
     assert (found[:, 2] == masks.sum(axis=1)).all()
     assert (found[:, 1] == np.delete(masks, 1, axis=1).sum(axis=1)).all()
+
+
+def test_one_registered_without_a_weight_is_given_one(make_explainer, image, monkeypatch):
+    monkeypatch.setattr(objectives, "_functions", dict(objectives._functions))
+
+    @objectives.register
+    def leftmost(evaluator, masks):
+        return masks[:, 0]
+
+    for spec in ("leftmost", leftmost):
+        made = make_explainer(
+            objectives=["probability", (spec, 1.0)], algorithm="eaNSGA2", budget=40
+        )
+        assert made.explain(image).pareto.names == ("probability", "leftmost with weight 1")
+    with pytest.raises(SettingError, match="'leftmost' has no weight"):
+        make_explainer(objectives=["leftmost"])

@@ -308,3 +308,10 @@ def test_a_plug_ins_own_defaults_tell_what_its_parameters_are():
     for spec, message in (("pear:share=3", "share must be within"), ("pear:draws=0", "draws")):
         with pytest.raises(SettingError, match=message):
             fruits.resolve(spec)
+
+
+def test_what_has_no_name_is_not_registered(fruits):
+    with pytest.raises(
+        SettingError, match=r"a fruit is registered under its own name, and .* none"
+    ):
+        fruits.register(functools.partial(fruits.get("apple"), n=2))

@@ -375,3 +375,17 @@ def test_adjacency_is_what_a_walk_over_all_pixels_finds(labels):
 
 def test_corners_do_not_touch():
     assert adjacency(np.array([[0, 1], [2, 3]], np.int32)).sum(1).tolist() == [2, 2, 2, 2]
+
+
+def test_a_registered_segmenter_that_works_in_place_spoils_no_picture(monkeypatch):
+    monkeypatch.setattr(segmenters, "_functions", dict(segmenters._functions))
+
+    @segmenters.register
+    def halves(view):
+        view[...] = 0
+        return np.arange(view.shape[1])[None].repeat(len(view), 0) * 2 // view.shape[1]
+
+    view = np.full((4, 6, 3), 9, np.uint8)
+    for spec in ("halves", halves):
+        assert segment(view, spec)[0].max() == 1
+        assert (view == 9).all()

@@ -558,3 +558,8 @@ def test_a_wrapper_with_a_func_is_called_all_the_same(make_explainer, image):
     counted = Counted(mutStep)
     make_explainer(algorithm="eaSurrogate", operators={"mutate": counted}, budget=30).explain(image)
     assert counted.calls > 30
+
+
+def test_a_role_is_a_name(make_explainer):
+    with pytest.raises(SettingError, match="role is a name, such as 'mate'; got 1"):
+        make_explainer(operators={1: "cxTwoPoint"})

@@ -181,7 +181,8 @@ class TorchBackend(Backend):
 
         So the bits go over once and the answers come back once, and it never waits between.
         """
-        answers = [torch.as_tensor(answer) for answer in self.chunks(predict, items)]
+        parts = self.chunks(predict, items)
+        answers = [torch.from_numpy(p) if isinstance(p, np.ndarray) else p for p in parts]
         answer = answers[0] if len(answers) == 1 else torch.cat(answers)
         return self.table(answer.cpu().numpy(), len(items), own=True)
 
@@ -210,8 +211,7 @@ class TorchBackend(Backend):
     def plain_module(self) -> torch.nn.Module:
         """The module in float32, giving nothing but the tensor of logits: for converters."""
         double = self._dtype == torch.float64
-        module = evaluating(self._module)
-        return _Logits(copy.deepcopy(module).float() if double else module)
+        return evaluating(_Logits(copy.deepcopy(self._module).float() if double else self._module))
 
     def digest(self) -> str:
         """A hash of the module, its structure and every weight, and of what prepares its input."""

@@ -94,6 +94,10 @@ def test_an_explanation_can_be_repeated_from_the_shell(creature):
     )
     assert made.settings["model"] == mine
     assert made.settings["python_only"] == ["size"]  # the shell has no option for it
+    made = Explainers({"model": mine, "class_names": ["bright", "dark"]}).explain(
+        creature, Choice(mine, 10), lambda *_: None
+    )
+    assert "--classes CLASSES" in command_line(made, "x.png")
 
 
 def brightness(views):
@@ -194,7 +198,7 @@ def test_stopping_gives_the_best_so_far(make_explainer, image):
     assert reached.wait(10)
     search.stop()
     stopped.set()
-    assert list(search.snapshots(every=0.01)) is not None
+    list(search.snapshots(every=0.01))  # until it ends
     assert search.explanation.model_calls < 200
     assert "interrupted" in search.explanation.warnings[0]
 

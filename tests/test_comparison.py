@@ -670,3 +670,65 @@ def test_a_set_in_a_function_is_the_same_in_every_process():
         for seed in ("1", "2", "3")
     }  # fmt: skip
     assert len(told) == 1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_workers_end_with_the_comparison(compared, tmp_path):
+    """They keep models by name: what is behind it may be another model the next time."""
+
+    def mutNoted(individual):
+        (tmp_path / str(os.getpid())).touch()
+        return (individual,)
+
+    noted = {"operators": {"mutate": mutNoted}}
+    compared({"noted": noted, "flip": FLIP}, seeds=4, jobs=2)
+    pids = [path.name for path in tmp_path.iterdir()]
+    assert pids
+    assert str(os.getpid()) not in pids
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_batch_size_is_measured_once_for_all_runs(base, image, tmp_path, monkeypatch, jobs):
+    torch = pytest.importorskip("torch")
+    measured, answered = [], tmp_path / "answered"
+    answered.mkdir()
+
+    def best(*_):
+        measured.append(os.getpid())
+        return 3
+
+    class Noting(torch.nn.Module):
+        def forward(self, pictures):
+            (answered / str(len(pictures))).touch()
+            p = pictures.mean(dim=(1, 2, 3))
+            return torch.stack([p, 1 - p], dim=1)
+
+    monkeypatch.setattr("deap_xai.backends.measuring._best", best)
+    monkeypatch.setattr("deap_xai.backends.measuring.remember", lambda *_: None)
+    options = {**base, "device": "cpu", "size": 24}
+    dx.compare(image, Noting(), PAIR, base=options, seeds=2, jobs=jobs, quiet=True)
+    assert measured == [os.getpid()]
+    assert max(int(path.name) for path in answered.iterdir()) == 3
+
+
+def test_class_names_may_be_an_array(compared, base, image, tmp_path, monkeypatch):
+    module = types.ModuleType("named_models")
+    module.classify = CellModel()
+    monkeypatch.setitem(sys.modules, "named_models", module)
+    names = np.array(["no", "yes"])
+    found = compared(models="named_models:classify", base={"class_names": names}, seeds=1)
+    assert len(found.failures) == 0
+    assert len(found.table) == 2
+
+
+def test_one_model_under_two_names_is_refused(compared, image):
+    creature = np.kron(image, np.ones((3, 3, 1), np.uint8))
+    with pytest.raises(SettingError, match="models 'demo' and 'demo:name=resnet' are the same"):
+        compared(images=creature, models=["demo", "demo:name=resnet"], seeds=1,
+                 base={"segments": "grid:n_segments=4"})  # fmt: skip
+
+
+def test_levels_are_no_text():
+    with pytest.raises(SettingError, match="levels of 'mate' must be a list; got 'cxUniform'"):
+        factorial({"mate": "cxUniform"})

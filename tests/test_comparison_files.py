@@ -439,3 +439,15 @@ def test_a_run_that_can_not_be_kept_ends_the_comparison(tmp_path, monkeypatch):
     record = record_of(Archive(np.ones((1, 2), bool), np.ones(1, np.float32)), [1])
     with pytest.raises(RunError, match=r"can't keep a run in .*: No space left .* goes on"):
         RunFolder(tmp_path, IDENTITIES).write(record)
+
+
+def test_runs_of_a_former_format_are_not_written_over(tmp_path):
+    folder = RunFolder(tmp_path, IDENTITIES)
+    record = record_of(Archive(np.ones((1, 9), bool), np.ones(1, np.float32)), [1])
+    folder.write(record)
+    (file,) = tmp_path.glob("*.npz")
+    with np.load(file) as saved:
+        facts = {**json.loads(str(saved["json"])), "format": 1}
+    np.savez(file, json=json.dumps(facts))
+    with pytest.raises(SettingError, match="runs under other settings: format"):
+        folder.read(record.run)

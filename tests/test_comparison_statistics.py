@@ -13,7 +13,7 @@ from scipy import stats
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra compare")
 
-from deap_xai.comparison import curves
+from deap_xai.comparison import curves, statistics
 from deap_xai.comparison.statistics import (
     a12,
     blocks,
@@ -284,3 +284,12 @@ def test_differences_that_are_equal_are_tied_in_whatever_digits_they_came():
     assert friedman(runs.values) == pytest.approx(literal)
     [row] = pairs(runs, "front_quality").to_dict("records")
     assert (row["p"], row["shown"]) == (pytest.approx(literal), False)
+
+
+def test_a_row_of_near_values_is_no_single_value():
+    """Each is near to the next, but the ends are far from each other."""
+    values = np.arange(100) * 0.4 * statistics.NEAR
+    found = statistics._levelled(values)
+    assert (values - found < statistics.NEAR).all()
+    assert (found <= values).all()
+    assert len(np.unique(found)) == 34  # three a level

@@ -263,6 +263,16 @@ def test_the_command_names_no_class_by_a_number_that_is_anothers_name(
     assert class_index(given, ["1", "0"]) == made.target == 0
 
 
+def test_the_command_names_no_class_that_is_called_like_its_number():
+    names = ["10", *map(str, range(1, 9)), "ace", "jack", "9"]
+    made = SimpleNamespace(
+        settings={"model": "m:f", "python_only": [], "target": "ace"},
+        target=9, target_name="ace", seed=0, reference=None,
+    )  # fmt: skip
+    words = shlex.split(command_line(made))
+    assert class_index(words[words.index("--target") + 1], names) == 9
+
+
 def test_without_settings_there_is_no_command():
     assert command_line(large()) is None
     assert "hold the settings that a command line needs" in large().report()

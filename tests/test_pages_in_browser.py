@@ -159,6 +159,14 @@ def test_hovering_tells_importance_and_how_often_kept(page, explanation):
         assert pixel(page, label) == before  # a line around it, and nothing over it
 
 
+def test_what_is_told_of_a_superpixel_does_not_outlive_the_mask(page):
+    hint = text(page, "told")
+    hover(page, 6)
+    assert text(page, "told").startswith("Superpixel 6, ")
+    page.find_element("id", "point").send_keys(Keys.HOME)
+    assert text(page, "told") == hint
+
+
 def test_a_tap_chooses_and_lifting_the_finger_keeps_it(page):
     canvas = page.find_element("id", "canvas")
     touch = ActionBuilder(page, mouse=PointerInput("touch", "finger"))

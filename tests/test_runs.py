@@ -152,6 +152,26 @@ def test_the_runs_own_folder_is_no_image(pictures):
     assert dx.batch(pictures, CellModel(), run, **SMALL).total == 5
 
 
+def test_another_run_below_the_folder_is_no_image(pictures):
+    first, second = pictures / "sub" / "first", pictures / "second"
+    dx.batch(pictures, CellModel(), first, **SMALL)
+    (first / "report").mkdir()
+    PILImage.new("RGB", (9, 9)).save(first / "report" / "p0.png")
+    (pictures / "settings.json").write_text("{}")  # no run by itself
+    assert dx.batch(pictures, CellModel(), second, **SMALL, seed=1).total == 5
+
+
+def test_failures_that_a_spreadsheet_has_saved_anew(pictures, tmp_path):
+    (pictures / "bad.jpg").rename(pictures / "n\u00e9.jpg")
+    dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
+    file = tmp_path / "run" / "failures.csv"
+    file.write_bytes(file.read_text(encoding="utf-8").encode("latin-1"))
+    assert [one.image for one in RunFolder(tmp_path / "run").failures().values()] == ["n\ufffd.jpg"]
+    assert dx.summary(tmp_path / "run").failed == 1
+    assert dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL).failed == 1
+    assert "n\u00e9.jpg" in file.read_text(encoding="utf-8")
+
+
 def test_started_again_it_does_only_what_is_left(pictures, tmp_path):
     dx.batch(pictures, CellModel(), tmp_path / "run", **SMALL)
     before = state(tmp_path / "run" / "explanations")

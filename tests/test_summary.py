@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from deap_xai.runs.folder import RunFolder
 from deap_xai.runs.groups import groups
 from deap_xai.runs.places import LEVEL, cell_names, standing_out
 from deap_xai.runs.rows import SCHEMA
-from deap_xai.runs.words import _where
+from deap_xai.runs.words import _where, large_groups
 
 RUN = "--model demo --budget 30 --device cpu --workers 1 --quiet".split()
 
@@ -413,3 +415,36 @@ def test_a_line_a_minute_in_a_log(monkeypatch, capsys, tmp_path):
         "582/1000 images, 2730 an hour, 2 failed, 9 minutes left",
         "582/10000 images, 2184 an hour, 2 failed, 4.3 hours left",
     ]
+
+
+def test_one_damaged_explanation_costs_only_its_own_picture(cheater, tmp_path):
+    run = tmp_path / "a run"
+    shutil.copytree(cheater, run)
+    found = dx.summary(run)
+    typical = found.ids[large_groups(found)[0].typical[0]]
+    (run / "explanations" / f"{typical}.npz").write_bytes(b"damaged")
+    result = shell("summary", run, "--out", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "maps.png", "groups.png", "summary.json",
+    }  # fmt: skip
+
+
+def test_a_class_called_all_is_not_all_classes(cheater):
+    found = dx.summary(cheater)
+    assert any(place.target_name is None for place in found.places)
+    renamed = dataclasses.replace(
+        found,
+        classes=[found.classes[0], found.classes[1]._replace(name="all"), found.classes[2]],
+        places=[place for place in found.places if place.target_name is None],
+    )
+    total, same, *_ = renamed.plot_maps().axes
+    assert len(total.patches) == len(renamed.places)
+    assert not same.patches
+
+
+def test_what_comes_next_is_quoted(tmp_path):
+    (tmp_path / "photos").mkdir()
+    PILImage.fromarray(creature(3).image).save(tmp_path / "photos" / "a.png")
+    result = shell("batch", tmp_path / "photos", "--out", tmp_path / "my run", *RUN)
+    assert f"Next: deap-xai summary '{tmp_path / 'my run'}'" in result.stdout

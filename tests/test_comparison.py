@@ -19,6 +19,7 @@ from conftest import CELL, SIDE, CellModel
 from PIL import Image as PILImage
 
 import deap_xai as dx
+from deap_xai.backends import FunctionBackend
 from deap_xai.comparison import factorial
 from deap_xai.errors import DeapXaiError, ImageError, MissingExtraError, SettingError
 from deap_xai.identity import differences, identity
@@ -732,3 +733,11 @@ def test_one_model_under_two_names_is_refused(compared, image):
 def test_levels_are_no_text():
     with pytest.raises(SettingError, match="levels of 'mate' must be a list; got 'cxUniform'"):
         factorial({"mate": "cxUniform"})
+
+
+def test_a_model_that_names_a_ready_backend(compared, monkeypatch):
+    """Its batch size is settled too, which is no option that it would take."""
+    module = types.ModuleType("ready_models")
+    module.classify = FunctionBackend(CellModel())
+    monkeypatch.setitem(sys.modules, "ready_models", module)
+    assert len(compared(models="ready_models:classify", seeds=1).table) == 2

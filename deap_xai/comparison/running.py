@@ -152,6 +152,7 @@ class _Task(NamedTuple):
     run: Run
     model: Any
     model_settings: dict[str, Any]
+    batch_size: int
     settings: dict[str, Any]
     image: Image
     folder: RunFolder | None
@@ -161,10 +162,8 @@ class _Task(NamedTuple):
 def _task(design: Design, run: Run, loaded: Loaded, folder: RunFolder | None) -> _Task:
     settings = {**design.search_settings(run.variant), "seed": run.seed}
     model, image = design.models[run.model], design.images[run.image]
-    options = design.model_settings()
-    if not isinstance(model, Backend):  # which has its batch size
-        options["batch_size"] = loaded.batch_size
-    return _Task(run, model, options, settings, image, folder, os.getpid())
+    options, size = design.model_settings(), loaded.batch_size
+    return _Task(run, model, options, size, settings, image, folder, os.getpid())
 
 
 def _outcomes(tasks: list[_Task], jobs: int) -> Generator[tuple[Run, Record | str]]:
@@ -200,6 +199,7 @@ def _outcome(task: _Task) -> tuple[Run, Record | str]:
 def _search(task: _Task) -> Record:
     with one_thread():
         backend = _backend(task.model, task.model_settings)
+        backend.batch_size, backend.measure_batch_size = task.batch_size, False
         start = time.perf_counter()  # or the variant that runs first would pay for the loading
         explainer = Explainer(backend, **task.settings)
         evaluator = explainer.evaluator(task.image)

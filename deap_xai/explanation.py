@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -355,6 +357,14 @@ class Explanation:
 
         fields = unpacked(path)
         return cls(**fields | {"checks": Checks(**fields["checks"])})
+
+    def _repr_html_(self) -> str | None:
+        """The four panels with what a reader should know; without that, the picture is enough."""
+        if not self.warnings:
+            return None
+        picture, shown = base64.b64encode(self._repr_png_()).decode(), html.escape(repr(self))
+        notes = "".join(f"<p><b>Note:</b> {html.escape(text)}</p>" for text in self.warnings)
+        return f'<img src="data:image/png;base64,{picture}" alt="{shown}">{notes}'
 
     def _repr_png_(self) -> bytes:
         """The four panels, for notebooks."""

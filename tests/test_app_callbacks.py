@@ -7,6 +7,7 @@ import random
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 from deap_xai import app, cli
 from deap_xai.app.explainers import one_at_a_time
-from deap_xai.app.search import Search
+from deap_xai.app.search import HASTE, Search
 from deap_xai.backends import FunctionBackend
 from deap_xai.errors import MissingExtraError, SettingError
 from deap_xai.explanation import Explanation
@@ -158,6 +159,9 @@ def test_who_waits_in_line_can_leave_it_at_once(page, taken, ahead):
     steps = page.explain(taken, DEMO, 60, *REST)
     search = next(steps)[page.search]
     assert next(steps)[page.halt]["value"] == "Leave the line"
+    page.stop(search)  # the second half of a double click, which began the search
+    assert not search._stop.is_set()
+    time.sleep(HASTE)
     page.stop(search)
     assert search._done.wait(10)
     last = list(steps)[-1]

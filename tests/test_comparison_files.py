@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,8 @@ from PIL import Image as PILImage
 
 import deap_xai as dx
 from deap_xai.archive import Archive
-from deap_xai.comparison import Comparison, factorial
+from deap_xai.comparison import Comparison, drawing, factorial
+from deap_xai.comparison.curves import Curve
 from deap_xai.comparison.design import Run
 from deap_xai.errors import RunError, SettingError
 
@@ -451,3 +453,14 @@ def test_runs_of_a_former_format_are_not_written_over(tmp_path):
     np.savez(file, json=json.dumps(facts))
     with pytest.raises(SettingError, match="runs under other settings: format"):
         folder.read(record.run)
+
+
+def test_curves_that_lie_on_each_other_are_all_seen():
+    curve = Curve(np.arange(9), np.arange(9.0), np.arange(9.0), np.arange(9.0))
+    figure = drawing.draw_anytime(dict.fromkeys("abcdefgh", curve), "x", "bands")
+    (axes,) = figure.axes
+    drawn = [(line.get_color(), line.get_linestyle()) for line in axes.lines]
+    assert len(set(drawn)) == 8
+    assert all(one[1] != other[1] for one, other in itertools.pairwise(drawn))
+    few = drawing.draw_anytime(dict.fromkeys("ab", curve), "x", "bands")
+    assert few.axes[0].get_title(loc="left") == ""  # there is nothing between low and high

@@ -246,6 +246,13 @@ def test_a_picture_for_notebooks():
     assert plt.get_fignums() == before
 
 
+def test_notes_stand_beside_the_picture_in_notebooks():
+    assert make(warnings=())._repr_html_() is None
+    shown = make(warnings=("first <b>", "second"))._repr_html_()
+    assert shown.startswith('<img src="data:image/png;base64,iVBOR')
+    assert "<p><b>Note:</b> first &lt;b&gt;</p><p><b>Note:</b> second</p>" in shown
+
+
 def test_a_folder_that_is_missing_is_named(make_explainer, image, tmp_path):
     e = make_explainer(budget=12).explain(image)
     for write in (e.save, e.report):

@@ -273,6 +273,27 @@ def test_the_command_names_no_class_that_is_called_like_its_number():
     assert class_index(words[words.index("--target") + 1], names) == 9
 
 
+@pytest.mark.parametrize("smaller", [True, False])
+def test_smaller_masks_are_told_of_where_there_are_any(explanation, smaller):
+    dropped = np.zeros(16)
+    dropped[explanation.mask] = 1.0
+    checks = dataclasses.replace(explanation.checks, dropped=dropped)
+    size = explanation.size - smaller
+    alone = Archive(np.arange(16)[None] < size, np.ones(1, np.float32))
+    e = dataclasses.replace(explanation, checks=checks, archive=alone)
+    words = dict(sentences(e, None))["Could anything be dropped?"]
+    assert words.startswith("Yes.")
+    assert ("smaller masks are on the front" in words) == smaller
+
+
+def test_without_scripts_the_bars_tell_the_explanations_own_mask(explanation):
+    page = explanation.report()
+    for name, p in (("kept", explanation.probability), ("rest", explanation.probability_rest)):
+        width = re.search(rf'id="bar-{name}" style="width: ([\d.]+)%"', page)[1]
+        assert float(width) == pytest.approx(100 * p, abs=0.01)
+        assert f'id="p-{name}">{p:.3f}<' in page
+
+
 def test_without_settings_there_is_no_command():
     assert command_line(large()) is None
     assert "hold the settings that a command line needs" in large().report()

@@ -448,3 +448,13 @@ def test_what_comes_next_is_quoted(tmp_path):
     PILImage.fromarray(creature(3).image).save(tmp_path / "photos" / "a.png")
     result = shell("batch", tmp_path / "photos", "--out", tmp_path / "my run", *RUN)
     assert f"Next: deap-xai summary '{tmp_path / 'my run'}'" in result.stdout
+
+
+def test_what_passes_on_the_empty_view_is_in_no_group(cheater, monkeypatch):
+    """Such explanations say nothing: alike they may be by chance."""
+    before = dx.summary(cheater).groups
+    assert before
+    monkeypatch.setattr(overview, "_empty_passes", lambda table: np.ones(len(table), bool))
+    found = dx.summary(cheater)
+    assert len(found.odd["empty"]) == 24
+    assert found.groups == []

@@ -47,6 +47,7 @@ def serve(settings: Mapping[str, Any], port: int | None = None) -> tuple[Any, st
     theme = gr.themes.Default(
         primary_hue="violet", font=["system-ui", "sans-serif"], font_mono=["monospace"]
     )
+    theme.set(block_info_text_color="*neutral_500", body_text_color_subdued="*neutral_500")
     try:
         _, address, _ = blocks.launch(
             server_name="127.0.0.1",

@@ -7,6 +7,7 @@ without a server.
 import re
 import shutil
 import tempfile
+import traceback
 import weakref
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -321,7 +322,9 @@ class Page:
             text = "Stopped before the classifier was asked anything."
         else:
             text = f"The classifier or the search failed ({type(error).__name__}: {error})."
-        return {self.status: pictures.problem(text), **self._ended()}
+            traceback.print_exception(error)  # for whoever wrote it and runs this page
+        gone = self.gr.update(visible=False)  # of a search before, with which nothing works now
+        return {self.status: pictures.problem(text), self.board: gone, **self._ended()}
 
     def _found(self, explanation: Explanation, model: str, picture: Picture) -> Updates:
         e, update = explanation, self.gr.update
@@ -351,8 +354,9 @@ class Page:
 
     def stop(self, search: Search | None) -> Updates:
         """End a search after its present batch."""
-        if search is not None:
-            search.stop()
+        if search is None or search.just_begun:
+            return {self.halt: self.gr.skip()}
+        search.stop()
         return {self.halt: self.gr.update(interactive=False)}
 
     def toggle(self, trial: Trial | None, x: int, y: int) -> Updates:

@@ -26,6 +26,9 @@ Explain = Callable[[Report], Explanation]
 OFTEN = 0.2
 """Seconds between two looks at a search: more than these nobody can follow."""
 
+HASTE = 0.5
+"""Seconds within which the second click of a double one comes."""
+
 _LINE: list[Search] = []
 """The search that goes on, then those that wait. Operators draw from generators that the whole
 process shares, so a search that nobody watches any more must have ended before the next seeds
@@ -77,7 +80,7 @@ class Search:
         self.error: BaseException | None = None
         self._explain = explain
         self._snapshot: Snapshot | None = None
-        self._looked = -OFTEN
+        self._looked, self._begun = -OFTEN, time.monotonic()
         self._stop, self._done = threading.Event(), threading.Event()
         with _MOVED:
             _LINE.append(self)
@@ -95,6 +98,11 @@ class Search:
         """Whether it waits for another to end."""
         with _MOVED:
             return self in _LINE[1:]
+
+    @property
+    def just_begun(self) -> bool:
+        """Whether it began so lately that a click is the second half of a double one."""
+        return time.monotonic() - self._begun < HASTE
 
     def stop(self) -> None:
         """End it after the present batch, with the best so far; at once where it still waits."""

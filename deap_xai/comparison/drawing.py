@@ -31,15 +31,16 @@ BANDS = 4
 MARGIN = {"facecolor": "white", "edgecolor": "none", "pad": 3}
 """Keeps the diagram's lines from the names that they lead to."""
 
-STYLES = cycler(linestyle=("-", "--", ":", "-.")) * cycler(color=COLOURS) * cycler(linewidth=[1.5])
-"""How each curve is drawn: all colours, then all of them dashed, and so on."""
+LINES = ("-", "--", ":", "-.")
+STYLES = cycler(color=COLOURS * len(LINES)) + cycler(linestyle=LINES * len(COLOURS))
+"""How each curve is drawn: in another line than the one before, which may lie right under it."""
 
 
 def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figure:
     """Mean value against model calls, with its interval as a band where there are few."""
     figure, axes = _figure(curves)
     for (name, curve), style in zip(curves.items(), STYLES(), strict=False):
-        axes.plot(curve.calls, curve.mean, label=_wrapped(name), **style)
+        axes.plot(curve.calls, curve.mean, label=_wrapped(name), linewidth=1.5, **style)
         if len(curves) <= BANDS:
             axes.fill_between(
                 curve.calls, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0
@@ -50,7 +51,7 @@ def draw_anytime(curves: Mapping[str, Curve], label: str, interval: str) -> Figu
     room = max(0.05 * (max(late) - min(late)), 0.005)
     axes.set_ylim(min(late) - room, max(late) + room)
     _finish(axes, f"mean {label}")
-    if len(curves) <= BANDS:
+    if len(curves) <= BANDS and any((one.high > one.low).any() for one in curves.values()):
         axes.set_title(interval, fontsize=9, loc="left")
     return figure
 
@@ -59,7 +60,8 @@ def draw_ecdf(shares: Mapping[str, NDArray[Any]], label: str) -> Figure:
     """Share of runs and targets reached against model calls."""
     figure, axes = _figure(shares)
     for (name, share), style in zip(shares.items(), STYLES(), strict=False):
-        axes.step(np.arange(1, len(share) + 1), share, where="post", label=_wrapped(name), **style)
+        calls = np.arange(1, len(share) + 1)
+        axes.step(calls, share, where="post", label=_wrapped(name), linewidth=1.5, **style)
     _finish(axes, "share of runs and targets reached")
     axes.set_ylim(0, 1.02)
     axes.set_title(f"targets: {label} up to 1 % short of the best run's", fontsize=9, loc="left")

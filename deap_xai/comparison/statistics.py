@@ -78,7 +78,8 @@ class Blocks(NamedTuple):
         said = f"Tested over {over}: it says nothing about other images"
         if not self.enough:
             least = next(m for m in range(1, 1000) if _could_show(m, k))
-            return f"{said}, and {n} are too few to show anything; {least} at least are needed."
+            few = "1 is" if n == 1 else f"{n} are"
+            return f"{said}, and {few} too few to show anything; {least} at least are needed."
         return f"{said}."
 
 

@@ -84,10 +84,11 @@ def _minimality(explanation: Explanation) -> str:
         numbers[NAMED:] = [f"any of {further} others"]
     last = numbers.pop()
     either = f"{', '.join(numbers)} or {last}" if numbers else last
+    smaller = any(point.size < explanation.size for point in explanation.front)
     return (
         f"Yes. Superpixel {either} could be dropped without the probability falling below that of "
         "the kept part, or of the full view where that is lower. Each was dropped alone. The pick "
-        "may prefer certainty to few superpixels: smaller masks are on the front."
+        f"may prefer certainty to few superpixels{': smaller masks are on the front' * smaller}."
     )
 
 

@@ -95,7 +95,8 @@ class Summary:
         Pictures, by name, whose explanation lies at the ``"border"``, in a ``"corner"``, is
         ``"tiny"``, keeps nearly ``"everything"``, or passes on the ``"empty"`` view.
     groups
-        Groups of look-alike explanations, largest first, without those that keep nearly everything.
+        Groups of look-alike explanations, largest first, without those that keep nearly everything
+        or pass on the empty view.
     ids
         Id of each picture; ``groups`` count in it.
     images
@@ -194,7 +195,7 @@ def summary(run: str | os.PathLike[str]) -> Summary:
     colours = np.asarray(table["colour"].combine_chunks().flatten()).reshape(-1, 3)
     names = np.array(table["target_name"].to_pylist())
     figures = _figures(table)
-    some = np.flatnonzero(figures["kept"] < MOST)
+    some = np.flatnonzero((figures["kept"] < MOST) & ~figures["empty"])
     order = [name for _, name in sorted((-int((names == n).sum()), n) for n in set(names.tolist()))]
     everything = np.ones(len(names), bool)
     return Summary(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,9 @@ from deap_xai.wording import shortened
 __all__ = ["differences", "identity"]
 
 
+INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+"""Where classes that aren't the user's are defined."""
+
 PLAIN = (str, bool, int, float, np.generic, np.ndarray)
 """What an object's attributes must be to count."""
 
@@ -29,7 +34,8 @@ def identity(value: Any) -> Any:
     Names and numbers stand for themselves, arrays and files (as ``Path``) for a hash of their
     content, torch modules for one of their weights. A function stands for its qualified name and a
     hash of its source, with what it closes over, its parameters' defaults and what is bound to it;
-    what it looks up elsewhere when it runs (globals, other functions, data) isn't seen. Any other
+    what it looks up elsewhere when it runs (globals, other functions, data) isn't seen. A class of
+    the user's stands for its name and a hash of its methods and plain attributes. Any other
     object stands for its class, what its ``repr`` tells, and those of its attributes that are
     numbers, strings, arrays or torch modules. Texts that an object or a function holds stand for
     their hash: one of them may be a key to somebody's service.
@@ -70,7 +76,7 @@ def _identity(value: Any, within: frozenset[int], held: bool = False) -> Any:
         return [_identity(one, within, True) for one in (value.func, value.args, value.keywords)]
     if inspect.isroutine(value):
         return _of_function(value, within)
-    return _of_object(value)
+    return _of_object(value, within)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
@@ -139,9 +145,9 @@ def _constant(value: Any) -> str:
     return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else _bytecode(value)
 
 
-def _of_object(value: Any) -> Any:
+def _of_object(value: Any, within: frozenset[int]) -> Any:
     kind = value if isinstance(value, type) else type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = _of_class(kind, within)
     if kind is value:
         return name
     if state := _state(value):
@@ -157,6 +163,30 @@ def _of_object(value: Any) -> Any:
         if not told.endswith(b" object>"):  # as a torchvision transform's, with all that it does
             simple["repr"] = _hash(told)
     return {"class": name, **dict(sorted(simple.items()))} if simple else name
+
+
+def _of_class(kind: type, within: frozenset[int]) -> str:
+    """Its name, with a hash of the methods and plain attributes that are the user's own."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if id(kind) in within:  # a method that calls super() closes over its class
+        return name
+    within |= {id(kind)}
+    parts = []
+    for one in filter(_is_own, kind.__mro__):
+        for key, member in sorted(vars(one).items()):
+            member = getattr(member, "fget", getattr(member, "__func__", member))
+            if inspect.isroutine(member):
+                parts.append([key, _of_function(member, within)])
+            elif isinstance(member, PLAIN) and not key.startswith("__"):
+                parts.append([key, _identity(member, within, True)])
+    return f"{name} {_hash(plain_repr(parts))}" if parts else name
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a class is the user's: neither Python's nor an installed package's."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None) or ""
+    return kind.__module__ not in sys.builtin_module_names and not file.startswith(INSTALLED)
 
 
 def _state(value: Any) -> str:

@@ -79,6 +79,11 @@ class Toolbox(base.Toolbox):  # type: ignore[misc]  # DEAP is untyped
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function under an alias, as DEAP's toolbox does."""
+        if not callable(function):
+            raise SettingError(
+                f"a toolbox registers functions; got {shortened(function)} for {alias!r}: names "
+                "are for the Explainer's operators"
+            )
         plain = function
         asked = _parameter_names(function) & _FILLED_IN
         for name in asked - getattr(function, "keywords", {}).keys():

@@ -105,7 +105,7 @@ def test_pairs_without_a_difference_share_a_sentence(found):
 def test_that_there_are_too_few_runs_comes_first(found):
     table = found.table.query("image == 'frog'")
     few = Comparison(table, found.trajectories, found.failures, {}).report()
-    assert "are too few to show anything" in few.splitlines()[0]
+    assert "are too few to tell any pair apart" in few.splitlines()[0]
 
 
 def test_anytime_and_ecdf_show_every_variant(found):
@@ -464,3 +464,19 @@ def test_curves_that_lie_on_each_other_are_all_seen():
     assert all(one[1] != other[1] for one, other in itertools.pairwise(drawn))
     few = drawing.draw_anytime(dict.fromkeys("ab", curve), "x", "bands")
     assert few.axes[0].get_title(loc="left") == ""  # there is nothing between low and high
+
+
+def test_a_bar_passes_over_nobody_who_was_told_apart(monkeypatch):
+    """Told apart are a and b alone, and b stands between a and c."""
+    import scikit_posthocs
+
+    drawn = []
+    monkeypatch.setattr(
+        scikit_posthocs, "critical_difference_diagram", lambda ranks, p, **_: drawn.append(p)
+    )
+    names = ["a", "b", "c"]
+    p_values = pd.DataFrame(1.0, names, names)
+    p_values.loc["a", "b"] = p_values.loc["b", "a"] = 0.01
+    drawing.draw_ranks(pd.Series([1.2, 2.0, 2.8], names), p_values, "x")
+    (joined,) = drawn
+    assert joined.to_numpy().tolist() == [[1, 0.01, 0.01], [0.01, 1, 1], [0.01, 1, 1]]

@@ -118,7 +118,7 @@ def test_the_least_number_of_units_is_what_wilcoxon_needs():
         frame = pd.DataFrame({"a": np.arange(1, n + 1) / 7, "b": np.zeros(n)})
         assert (wilcoxon_holm(frame).loc["a", "b"] <= 0.05) == shown
     few = blocks(table(noisy(1, 3, [0, 0.1])), "front_quality")
-    assert few.describe().endswith("and 3 are too few to show anything; 6 at least are needed.")
+    assert few.describe().endswith("3 are too few to tell any pair apart; 6 at least are needed.")
 
 
 def test_seeds_on_one_image_dont_stand_for_problems():
@@ -293,3 +293,16 @@ def test_a_row_of_near_values_is_no_single_value():
     assert (values - found < statistics.NEAR).all()
     assert (found <= values).all()
     assert len(np.unique(found)) == 34  # three a level
+
+
+def test_small_differences_keep_their_digits():
+    rng = np.random.default_rng(0)
+    low, same = 0.9999 - rng.random(12) * 1e-4, {"model": "m", "image": range(12), "seed": 0}
+    table = pd.concat([
+        pd.DataFrame({**same, "variant": name, "front_quality": p})
+        for name, p in (("high", low + 2e-5), ("low", low))
+    ])  # fmt: skip
+    table["image"] = table["image"].astype(str)
+    (row,) = pairs(blocks(table, "front_quality"), "front_quality").itertuples()
+    assert "+0.000" not in row.sentence
+    assert "front quality +2.0e-05 " in row.sentence or "front quality +1.9e-05 " in row.sentence

@@ -563,3 +563,8 @@ def test_a_wrapper_with_a_func_is_called_all_the_same(make_explainer, image):
 def test_a_role_is_a_name(make_explainer):
     with pytest.raises(SettingError, match="role is a name, such as 'mate'; got 1"):
         make_explainer(operators={1: "cxTwoPoint"})
+
+
+def test_a_toolbox_registers_functions(make_explainer, image):
+    with pytest.raises(SettingError, match="registers functions; got 'cxRegion' for 'mate'"):
+        make_explainer().toolbox(image).register("mate", "cxRegion")

@@ -226,7 +226,10 @@ def factorial(levels: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
     for chosen in itertools.product(*options):
         name = " + ".join(_label(key, level) for key, level in chosen)
         if name in variants:
-            raise SettingError(f"two variants would be called {name!r}; give each level once")
+            raise SettingError(
+                f"two variants would be called {name!r}; give each level once, or name the "
+                "variants yourself, in a mapping from names to settings"
+            )
         variants[name] = {key: level for key, level in chosen if key in SEARCH}
         roles = {key: level for key, level in chosen if key not in SEARCH}
         if roles:
@@ -328,9 +331,10 @@ def _seeds(given: Any) -> list[int]:
         found = [operator.index(seed) for seed in several]
     except TypeError:
         found = []
-    if not found or len(set(found)) < len(found) or min(found) < 0:
+    if not found or len(set(found)) < len(found) or not 0 <= min(found) <= max(found) < 2**63:
         raise SettingError(
-            "seeds must be a number above 0 or distinct seeds, whole numbers of at least 0; "
+            "seeds must be a number above 0 or distinct seeds, whole numbers of at least 0 "
+            "and below 2**63; "
             f"got {given!r}"
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,14 +72,20 @@ def draw_ecdf(shares: Mapping[str, NDArray[Any]], label: str) -> Figure:
 def draw_ranks(ranks: pd.Series, p_values: pd.DataFrame, label: str) -> Figure:
     """Critical-difference diagram: mean ranks, 1 is best; a bar joins what isn't told apart.
 
+    A bar runs along all ranks between its ends, so it joins variants of which no two are.
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006.
     """
     posthocs: Any = require("scikit_posthocs", "compare")
     names = {name: _wrapped(name) for name in ranks.index}
+    order, joined = ranks.sort_values().index, p_values.copy()
+    for first, second in combinations(range(len(order)), 2):
+        span, ends = order[first : second + 1], (order[first], order[second])
+        least = p_values.loc[span, span].to_numpy().min()
+        joined.loc[ends] = joined.loc[ends[::-1]] = least
     figure, axes = plt.subplots(layout="constrained")
     posthocs.critical_difference_diagram(
         ranks.rename(index=names),
-        p_values.rename(index=names, columns=names),
+        joined.rename(index=names, columns=names),
         alpha=ALPHA,
         ax=axes,
         label_fmt_left="{label}  ({rank:.2f})",
@@ -92,7 +99,7 @@ def draw_ranks(ranks: pd.Series, p_values: pd.DataFrame, label: str) -> Figure:
     )
     axes.set_xlim(1, len(ranks))  # not only as far as the ranks reach
     axes.set_xticks(range(1, len(ranks) + 1))
-    title = f"mean rank by {label}, 1 is best; bars join what wasn't told apart"
+    title = f"mean rank by {label}, 1 is best; a bar joins variants no two of which were told apart"
     axes.set_title(title, fontsize=9, loc="left", pad=14)
     lines = max(text.count("\n") + 1 for text in names.values())
     rows = -axes.get_ylim()[0]  # the diagram draws a label or a bar at each whole number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import time
@@ -66,12 +67,14 @@ def compare(
     seeds
         How many, or which.
     out
-        A folder for finished runs and results. Each run is a file there, so that a comparison
-        that was interrupted goes on, and one with more seeds, images or variants runs only what is
-        missing. Whether a setting is still the same is told as
+        A folder for finished runs; tables and pictures are written by
+        :meth:`~deap_xai.comparison.Comparison.save`. Each run is a file there, so that a
+        comparison that was interrupted goes on, and one with more seeds, images or variants runs
+        only what is missing. Whether a setting is still the same is told as
         :func:`~deap_xai.identity.identity` describes.
     jobs
-        Processes, each with one thread; -1 takes one a core. The results don't depend on it.
+        Processes, each with one thread; -1 takes one a core. The results don't depend on it, also
+        where an operator is an object that remembers: each run has a copy, as it was given.
     quiet
         No progress bar. There is none either where the error stream isn't a terminal.
 
@@ -201,12 +204,20 @@ def _search(task: _Task) -> Record:
         backend = _backend(task.model, task.model_settings)
         backend.batch_size, backend.measure_batch_size = task.batch_size, False
         start = time.perf_counter()  # or the variant that runs first would pay for the loading
-        explainer = Explainer(backend, **task.settings)
+        explainer = Explainer(backend, **_fresh(task.settings))
         evaluator = explainer.evaluator(task.image)
         explainer.search(evaluator)
         seconds = time.perf_counter() - start
     known = evaluator.archive, evaluator.spent, evaluator.calls, evaluator.target
     return Record(task.run, *known, seconds)
+
+
+def _fresh(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with operators of their own: what one remembers is no business of other runs."""
+    try:
+        return copy.deepcopy(settings)
+    except Exception:  # what can't be copied can't go to another process either
+        return settings
 
 
 def _backend(model: Any, settings: dict[str, Any]) -> Backend:

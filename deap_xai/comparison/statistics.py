@@ -79,7 +79,7 @@ class Blocks(NamedTuple):
         if not self.enough:
             least = next(m for m in range(1, 1000) if _could_show(m, k))
             few = "1 is" if n == 1 else f"{n} are"
-            return f"{said}, and {few} too few to show anything; {least} at least are needed."
+            return f"{said}, and {few} too few to tell any pair apart; {least} at least are needed."
         return f"{said}."
 
 
@@ -213,10 +213,12 @@ def _effect(runs: pd.DataFrame, first: str, second: str) -> tuple[float, float]:
 
 
 def _sentence(row: Any, measure: str, n_runs: int, n_problems: int, n_pairs: int) -> str:
-    p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.2g}"
+    p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3g}"
     p += " after Holm" if n_pairs > 1 else ""
     runs = f"{counted(n_runs, 'run')} each on {counted(n_problems, 'problem')}"
-    facts = f"{MEASURES[measure]} {row['difference']:+.3f} (A12 {row['a12']:.2f}, {p}, {runs})"
+    size = row["difference"]
+    told = f"{size:+.1e}" if 0 < size < 0.0005 else f"{size:+.3f}"
+    facts = f"{MEASURES[measure]} {told} (A12 {row['a12']:.2f}, {p}, {runs})"
     if row["shown"]:
         return f"{row['first']} is better than {row['second']}: {facts}."
     return f"No difference was shown between {row['first']} and {row['second']}: {facts}."

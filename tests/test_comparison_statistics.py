@@ -136,7 +136,7 @@ def test_pairs_put_the_better_one_first_and_say_so():
     assert (row["first"], row["second"], row["shown"]) == ("v1", "v0", True)
     assert row["difference"] == pytest.approx(0.2, abs=0.01)
     assert row["sentence"] == (
-        f"v1 is better than v0: front quality {row['difference']:+.3f} (A12 1.00, p = 0.0078, "
+        f"v1 is better than v0: front quality {row['difference']:+.3f} (A12 1.00, p = 0.00781, "
         "24 runs each on 8 problems)."
     )
     many = pairs(blocks(table(noisy(40, 1, [0, 0.2, 0.4])), "front_quality"), "front_quality")

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import PIL.Image
 import pytest
 from browser import console_errors, open_page, requests_made, scrolls_sideways, set_scheme
 
+from deap_xai.app.search import HASTE
 from deap_xai.demo import creature
 
 WAIT = 90
@@ -232,6 +234,7 @@ def test_two_visitors_wait_for_each_other_and_keep_their_own(browser, address):
         browser.switch_to.window(waiting)
         third.one("#go").click()
         until(lambda: third.text("#halt") == "Leave the line", third.page)
+        time.sleep(HASTE)
         third.one("#halt").click()
         third.says("Stopped before the classifier was asked")
         until(lambda: third.one("#go").is_displayed())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
+import subprocess
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -767,3 +769,24 @@ def test_a_users_own_backend_runs_where_it_runs(monkeypatch):
     module.classify = Own()
     monkeypatch.setitem(sys.modules, "own_models", module)
     assert load_backend("own_models:classify") is module.classify
+
+
+def test_onnx_runtime_sends_no_word_of_its_use(installed, tmp_path):
+    """It is told before it is loaded; later it wouldn't listen."""
+    if "onnx" not in installed:
+        pytest.skip("ONNX Runtime isn't installed")
+    code = (
+        "import os, sys, torch\n"
+        "from deap_xai.backends import load_backend\n"
+        "net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))\n"
+        "load_backend(net, size=(2, 2), device='cpu', engine='onnx')\n"
+        "assert 'onnxruntime' in sys.modules\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.strip() == "1"
+    assert not list(tmp_path.rglob("*onnxruntime*"))  # where it would keep what it sends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from deap_xai.backends.torch_module import TorchBackend
 
 __all__ = ["export_graph", "exported", "read_graph"]
+
+# Explaining a picture needs no network. It would send word of its use, and torch's exporter, which
+# loads it too, comes before our own call.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 _EXPORTING = threading.Lock()

@@ -48,10 +48,10 @@ def batch(
     """Explain many images, on all cores or on a cluster.
 
     They are those of a folder and the folders below it, or what a list names. A LIST has one path a
-    line; a CSV has a column "path" and perhaps "target" (the class to explain) and "label" (the
-    true class). Stopped or killed, the same command goes on where it was, and tries again what
-    failed. An image's seed comes from --seed and the image's own bytes, so it is another than that
-    of ``explain``.
+    line, or # and a comment; a CSV has a column "path" and perhaps "target" (the class to explain)
+    and "label" (the true class). Stopped or killed, the same command goes on where it was, and
+    tries again what failed. An image's seed comes from --seed and the image's own bytes, so it is
+    another than that of ``explain``.
     """
     from deap_xai.plotting import use_files_only
     from deap_xai.runs import batch as run

@@ -242,11 +242,10 @@ def test_the_main_process_killed_ten_times(cells, tmp_path, monkeypatch):
     dx.batch(cells, "killers:classify", tmp_path / "calm", workers=1, **CELLS)
     monkeypatch.setenv("SLOW", "0.01")
     run = tmp_path / "run"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(cells), str(run)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    finished = [line.count("npz") for line in done.stdout.splitlines()]
+    # To a file: a worker whose parent died before its first image would hold a pipe open.
+    with (tmp_path / "told").open("w") as told:
+        subprocess.run([sys.executable, "-c", KILLED, str(cells), str(run)], stdout=told, check=True)
+    finished = [line.count("npz") for line in (tmp_path / "told").read_text().splitlines()]
     assert len(finished) == 10
     assert finished == sorted(finished)  # nothing finished was lost
     before = {path.name: path.stat().st_mtime_ns for path in run.glob("explanations/*.npz")}

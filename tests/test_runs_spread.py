@@ -244,7 +244,8 @@ def test_the_main_process_killed_ten_times(cells, tmp_path, monkeypatch):
     run = tmp_path / "run"
     # To a file: a worker whose parent died before its first image would hold a pipe open.
     with (tmp_path / "told").open("w") as told:
-        subprocess.run([sys.executable, "-c", KILLED, str(cells), str(run)], stdout=told, check=True)
+        command = [sys.executable, "-c", KILLED, str(cells), str(run)]
+        subprocess.run(command, stdout=told, check=True)
     finished = [line.count("npz") for line in (tmp_path / "told").read_text().splitlines()]
     assert len(finished) == 10
     assert finished == sorted(finished)  # nothing finished was lost
